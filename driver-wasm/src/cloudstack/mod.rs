@@ -1,0 +1,19 @@
+//! A client of the CloudStack API, as far as the driver needs it.
+
+mod api;
+mod client;
+mod command;
+mod error;
+mod job;
+mod lenient;
+mod model;
+
+pub use api::Cloud;
+pub use client::Client;
+pub use command::Command;
+pub use error::{Error, Refusal, Stage};
+pub use job::Backoff;
+pub use model::{
+    Deployed, Network, Nic, PortForwardingRule, PublicIpAddress, ServiceOffering, Submitted,
+    Template, VirtualMachine, VirtualMachineState, Zone,
+};

@@ -1,0 +1,24 @@
+//! Errors as the contract wants them.
+
+use crate::contract::types::{Error, ErrorKind};
+
+/// An error without a hint.
+pub(crate) fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
+    Error {
+        kind,
+        message: message.into(),
+        hint: None,
+    }
+}
+
+/// An error with a hint.
+pub(crate) fn hinted(
+    kind: ErrorKind,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> Error {
+    Error {
+        hint: Some(hint.into()),
+        ..error(kind, message)
+    }
+}

@@ -1,0 +1,77 @@
+//! Text from servers, made fit for a message to the user.
+
+/// One line without control characters and surplus space, at most `limit` characters.
+pub(crate) fn line(text: &str, limit: usize) -> String {
+    let mut shown = String::new();
+    let mut count = 0;
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
+        for c in (!shown.is_empty() && !word.is_empty())
+            .then_some(' ')
+            .into_iter()
+            .chain(word.chars())
+        {
+            if count == limit {
+                shown.push('…');
+                return shown;
+            }
+            shown.push(c);
+            count += 1;
+        }
+    }
+    shown
+}
+
+/// The words of a body that is not what was expected, a proxy's error page mostly: [`line`] of it without its tags.
+pub(crate) fn snippet(body: &str, limit: usize) -> String {
+    let mut words = String::new();
+    let mut in_tag = false;
+    // What is cut off below need not be looked at; tags are seldom longer than text by more than this.
+    for c in body.chars().take(limit.saturating_mul(20)) {
+        match c {
+            '<' => in_tag = true,
+            '>' => {
+                in_tag = false;
+                words.push(' ');
+            }
+            c if !in_tag => words.push(c),
+            _ => {}
+        }
+    }
+    line(&words, limit)
+}
+
+/// A list for people: `a`, `a and b`, `a, b and c`.
+pub(crate) fn enumerate(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_no_control_characters_and_is_bounded() {
+        assert_eq!(line(" a\u{1b}[31m\r\n\tb  c ", 100), "a [31m b c");
+        assert_eq!(line("ääää", 3), "äää…");
+        assert_eq!(line("abc", 3), "abc");
+        assert_eq!(line("", 3), "");
+    }
+
+    #[test]
+    fn a_snippet_has_no_tags() {
+        let page = "<html><head><title>502 Bad Gateway</title></head>\n<body>x</body>";
+        assert_eq!(snippet(page, 100), "502 Bad Gateway x");
+    }
+
+    #[test]
+    fn lists_read_well() {
+        let items = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(enumerate(&items), "a, b and c");
+        assert_eq!(enumerate(&items[..2]), "a and b");
+        assert_eq!(enumerate(&items[..1]), "a");
+    }
+}

@@ -1,0 +1,26 @@
+//! The driver that the host carries in itself.
+
+use crate::machine::LazyDriver;
+use crate::sandbox::{Cache, Limits};
+
+/// Its name, as in `docker-machine create --driver btcloud`.
+pub const NAME: &str = "btcloud";
+
+/// Its component.
+pub const COMPONENT: &[u8] = include_bytes!(env!("BTCLOUD_DRIVER_COMPONENT_FILE"));
+
+/// The driver with the default limits and the user's cache.
+pub fn driver() -> LazyDriver {
+    LazyDriver::new(COMPONENT, Limits::default(), Cache::of_user())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_component_is_the_driver_of_that_name() {
+        let driver = LazyDriver::new(COMPONENT, Limits::default(), None);
+        assert_eq!(driver.loaded().unwrap().description.name, NAME);
+    }
+}

@@ -1,0 +1,66 @@
+//! What a driver may ask of the host, one file each.
+//!
+//! Each capability implements its interface of the [contract](crate::contract) for a small struct that is made anew for
+//! every operation, so that nothing leaks from one call into the next. What they share with the outside is behind
+//! traits ([`clock::TimeSource`], [`log::Reporter`], [`state::SaveState`]), so that tests put virtual time and recorders there.
+
+use std::sync::Arc;
+
+use crate::contract::Error;
+use crate::contract::types::ErrorKind;
+
+pub mod clock;
+pub mod http;
+pub mod keys;
+pub mod log;
+pub mod secret;
+pub mod signature;
+pub mod state;
+
+/// All that one operation of a driver may use.
+pub struct Capabilities {
+    /// Requests to the configured endpoints.
+    pub http: http::Http,
+    /// The machine's SSH key pair.
+    pub keys: keys::Keys,
+    /// What the driver remembers.
+    pub state: state::State,
+    /// Time and cancellation.
+    pub clock: clock::Clock,
+    /// What the user sees.
+    pub log: log::Log,
+}
+
+impl Capabilities {
+    /// Those of an operation that may do nothing: `describe`.
+    pub fn none() -> Self {
+        /// Keeps nothing.
+        struct NoState;
+        impl state::SaveState for NoState {
+            fn save(&mut self, _: serde_json::Map<String, serde_json::Value>) -> Result<(), Error> {
+                let message = "the driver wants to save something outside of an operation";
+                Err(Error::new(ErrorKind::Unsupported, message))
+            }
+        }
+
+        let time: Arc<dyn clock::TimeSource> = Arc::new(clock::SystemTimeSource::default());
+        let secrets = Arc::new(secret::Secrets::default());
+        let cancel = clock::Cancel::default();
+        cancel.set();
+        Self {
+            http: http::Http::new(
+                http::Client::default(),
+                Arc::default(),
+                Arc::clone(&secrets),
+                Arc::clone(&time),
+            ),
+            keys: keys::Keys::Denied,
+            state: state::State(Box::new(NoState)),
+            clock: clock::Clock { time, cancel },
+            log: log::Log::new(Arc::new(log::Silent), secrets),
+        }
+    }
+}
+
+// The interface `types` has no functions.
+impl crate::contract::types::Host for Capabilities {}

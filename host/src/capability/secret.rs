@@ -1,0 +1,129 @@
+//! Keys and passwords: never printed, wiped from memory when dropped.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// Shorter values are not searched for in text: they would hit by chance, and guard nothing.
+const MIN_REDACTED: usize = 8;
+
+/// A key or password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The value itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(Zeroizing::new(value))
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(value: &str) -> Self {
+        value.to_owned().into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Secrets by the names of their options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secrets(BTreeMap<String, Secret>);
+
+impl Secrets {
+    /// The secret of that option, if it is set.
+    pub fn get(&self, option: &str) -> Option<&Secret> {
+        self.0.get(option)
+    }
+
+    /// Sets the secret of an option.
+    pub fn insert(&mut self, option: String, secret: Secret) {
+        self.0.insert(option, secret);
+    }
+
+    /// Sets the secrets that `others` has.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
+    /// Whether no secret is set.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.0.iter().map(|(name, secret)| (name.as_str(), secret))
+    }
+
+    /// `text` with `***` in the place of every secret.
+    pub fn redact(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for value in self.redacted() {
+            if text.contains(value) {
+                text = text.replace(value, "***");
+            }
+        }
+        text
+    }
+
+    /// `bytes` with `*` in the place of every byte of a secret; the length stays.
+    pub fn redact_bytes(&self, mut bytes: Vec<u8>) -> Vec<u8> {
+        for value in self.redacted() {
+            let mut from = 0;
+            while let Some(at) = bytes.get(from..).and_then(|rest| {
+                rest.windows(value.len())
+                    .position(|w| w == value.as_bytes())
+            }) {
+                if let Some(hit) = bytes.get_mut(from + at..from + at + value.len()) {
+                    hit.fill(b'*');
+                }
+                from += at + value.len();
+            }
+        }
+        bytes
+    }
+
+    fn redacted(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .values()
+            .map(Secret::expose)
+            .filter(|value| value.len() >= MIN_REDACTED)
+    }
+}
+
+impl FromIterator<(String, Secret)> for Secrets {
+    fn from_iter<I: IntoIterator<Item = (String, Secret)>>(secrets: I) -> Self {
+        Self(secrets.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        let secrets = Secrets::from_iter([("api-key".to_owned(), Secret::from("hunter2hunter2"))]);
+        assert!(!format!("{secrets:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_is_found_in_text_and_bytes() {
+        let secrets = Secrets::from_iter([("api-key".to_owned(), Secret::from("hunter2hunter2"))]);
+        assert_eq!(secrets.redact("key hunter2hunter2."), "key ***.");
+        let bytes = secrets.redact_bytes(b"xhunter2hunter2hunter2hunter2y".to_vec());
+        assert_eq!(bytes, [b"x".as_slice(), &[b'*'; 28], b"y"].concat());
+    }
+}

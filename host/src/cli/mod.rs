@@ -1,0 +1,129 @@
+//! The command line, `btcloud-host`.
+
+mod exit;
+mod report;
+mod run;
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Command;
+
+use crate::capability::log::clean;
+use exit::Exit;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the operation failed
+  2    the command line or an option is wrong; nothing was changed
+  3    the check before a creation failed; nothing was changed
+  4    there is no such machine, in the store or in the cloud
+  130  interrupted; what had been begun was undone, or the error tells what is left";
+
+/// Runs the command line and tells how the process shall end.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<_> = args.into_iter().collect();
+    match dispatch(&args) {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            failure.show();
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(args: &[OsString]) -> Result<(), Failure> {
+    let run = run::Run::prepare(args)?;
+    let command = Command::new("btcloud-host")
+        .about("Creates and controls Docker hosts with sandboxed machine drivers")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(run.command())
+        .after_help(EXIT_CODES);
+    let matches = match command.try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // Help and version are asked for and go to the standard output; nobody can be told if that is closed.
+            drop(error.print());
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+            return if exit == Exit::Done {
+                Ok(())
+            } else {
+                Err(Failure::shown(exit))
+            };
+        }
+    };
+    match matches.subcommand() {
+        Some(("run", matches)) => run.execute(matches),
+        _ => Err(Failure::shown(Exit::Usage)),
+    }
+}
+
+/// How a command ended if not well.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    /// What to tell the user; nothing if that has been done.
+    error: Option<anyhow::Error>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit,
+            error: Some(error.into()),
+            hint: None,
+        }
+    }
+
+    fn shown(exit: Exit) -> Self {
+        Self {
+            exit,
+            error: None,
+            hint: None,
+        }
+    }
+
+    fn show(&self) {
+        let mut text = String::new();
+        if let Some(error) = &self.error {
+            text = format!(
+                "btcloud-host: {}\n",
+                clean(&format!("{error:#}"), 16 * 1024)
+            );
+        }
+        if let Some(hint) = &self.hint {
+            text.push_str(&format!("  hint: {hint}\n"));
+        }
+        drop(io::stderr().write_all(text.as_bytes()));
+    }
+}
+
+impl From<crate::machine::Error> for Failure {
+    fn from(error: crate::machine::Error) -> Self {
+        Self {
+            exit: Exit::of(&error),
+            hint: error.hint(),
+            error: Some(error.into()),
+        }
+    }
+}
+
+/// Prints a line of data. A reader that has gone is no failure, as for other tools in a pipeline.
+fn print(line: &str) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            let error = anyhow::Error::new(e).context("cannot write to the standard output");
+            Err(Failure::new(Exit::Failed, error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,24 @@
+//! The native host of machine drivers: it runs a driver, a WebAssembly component, in a sandbox and opens two doors on
+//! it, a Docker Machine plugin and a command line.
+//!
+//! Dependencies point one way: the doors ([`cli`], [`plugin`]) know the [`machine`] service, the service knows the
+//! [`sandbox`], the sandbox knows the [`capability`]s, and all speak in terms of the [`contract`].
+
+#![warn(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used
+)]
+
+pub mod builtin;
+pub mod capability;
+pub mod cli;
+pub mod contract;
+mod files;
+pub mod machine;
+pub mod sandbox;

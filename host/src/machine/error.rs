@@ -1,0 +1,189 @@
+//! What can go wrong with a machine, in the user's words.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::capability::log::clean;
+use crate::capability::secret::Secrets;
+use crate::contract;
+use crate::contract::types::ErrorKind;
+use crate::sandbox;
+
+/// The most bytes of a driver's message, and of its hint.
+const MAX_MESSAGE: usize = 8 * 1024;
+
+/// Why an operation failed. The text is for the user: one sentence, further lines where there is a list, no secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The driver's own answer.
+    #[error("{message}")]
+    Driver {
+        /// What kind of failure it is.
+        kind: ErrorKind,
+        /// What went wrong.
+        message: String,
+        /// What can be done about it.
+        hint: Option<String>,
+    },
+    /// The driver did not run to its end.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::Error),
+    /// An option is missing or malformed.
+    #[error("{message}")]
+    Option {
+        /// What is wrong with it.
+        message: String,
+        /// What can be done about it.
+        hint: Option<String>,
+    },
+    /// The machine could not be created.
+    #[error("{cause}{}", leftovers_text(.leftovers.as_deref()))]
+    Create {
+        /// What went wrong first.
+        cause: Box<Error>,
+        /// Why some of what had been made could not be removed again; nothing if all of it was.
+        leftovers: Option<Box<Error>>,
+    },
+    /// docker-machine knows a machine that is not running by exactly this text (`drivers.ErrHostIsNotRunning`).
+    #[error("Host is not running")]
+    NotRunning,
+    /// The cloud does not have the machine any more. rancher-machine looks for "not found".
+    #[error("machine \"{0}\" not found in the cloud")]
+    Gone(String),
+    /// The machine has no address yet.
+    #[error("IP address is not set")]
+    NoAddress,
+    /// No such machine in the store.
+    #[error("machine \"{name}\" not found in {store}", store = .store.display())]
+    NoSuchMachine {
+        /// Its name.
+        name: String,
+        /// The store that was looked in.
+        store: PathBuf,
+    },
+    /// There is a machine of that name already.
+    #[error("machine \"{0}\" exists already")]
+    MachineExists(String),
+    /// docker-machine would not take the name.
+    #[error("\"{0}\" is no name for a machine")]
+    Name(String),
+    /// The machine is another driver's.
+    #[error("machine \"{name}\" was made by the driver \"{made_by}\", not \"{driver}\"")]
+    ForeignMachine {
+        /// The machine's name.
+        name: String,
+        /// Its driver.
+        made_by: String,
+        /// The driver that was asked.
+        driver: String,
+    },
+    /// A file of the store cannot be read or written.
+    #[error("cannot use {path}: {source}", path = .path.display())]
+    Store {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file of the store cannot be understood.
+    #[error("{path} is not a machine's configuration: {reason}", path = .path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The client's configuration of the machine cannot be understood.
+    #[error("the machine's configuration is not a JSON object: {0}")]
+    Record(String),
+    /// The system has no randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+}
+
+impl Error {
+    /// The answer of a driver, bounded, cleaned and without secrets.
+    pub(super) fn driver(error: contract::Error, secrets: &Secrets) -> Self {
+        let shown = |text: &str| clean(&secrets.redact(text), MAX_MESSAGE);
+        Self::Driver {
+            kind: error.kind,
+            message: shown(&error.message),
+            hint: error.hint.as_deref().map(shown),
+        }
+    }
+
+    pub(super) fn store(path: &Path, source: io::Error) -> Self {
+        Self::Store {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(super) fn corrupt(path: &Path, reason: &str) -> Self {
+        Self::Corrupt {
+            path: path.to_owned(),
+            reason: clean(reason, 200),
+        }
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Driver { kind, .. } => *kind,
+            Self::Option { .. } | Self::Name(_) => ErrorKind::InvalidOption,
+            Self::Create { cause, .. } => cause.kind(),
+            Self::Gone(_) | Self::NoSuchMachine { .. } => ErrorKind::NotFound,
+            Self::MachineExists(_)
+            | Self::NotRunning
+            | Self::NoAddress
+            | Self::ForeignMachine { .. } => ErrorKind::Conflict,
+            Self::Sandbox(_)
+            | Self::Store { .. }
+            | Self::Corrupt { .. }
+            | Self::Record(_)
+            | Self::Random(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// What the user can do about it, if there is something.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Driver { hint, .. } | Self::Option { hint, .. } => hint.clone(),
+            Self::Create {
+                leftovers: Some(_), ..
+            } => Some("remove the machine to try again to remove what is left of it".to_owned()),
+            Self::Create {
+                cause,
+                leftovers: None,
+            } => cause.hint(),
+            Self::NoSuchMachine { .. } => Some(
+                "--storage-path or MACHINE_STORAGE_PATH names another store of machines".to_owned(),
+            ),
+            Self::Name(_) => Some(
+                "use letters, digits, dashes and dots, and start with a letter or digit".to_owned(),
+            ),
+            Self::Gone(_) => Some("remove the machine to have it forgotten here too".to_owned()),
+            Self::ForeignMachine { made_by, .. } => Some(format!(
+                "name the driver's component with --driver, or use docker-machine-driver-{made_by}"
+            )),
+            Self::Corrupt { .. } => Some(
+                "restore the file from a backup; until then the machine has to be managed at the \
+                 cloud's own console"
+                    .to_owned(),
+            ),
+            Self::Sandbox(sandbox::Error::ContractVersion { .. }) => {
+                Some("install versions of driver and host that match".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn leftovers_text(leftovers: Option<&Error>) -> String {
+    match leftovers {
+        None => String::new(),
+        Some(error) => {
+            format!("\nnot everything that had been made could be removed again: {error}")
+        }
+    }
+}

@@ -1,0 +1,616 @@
+//! The machine service: what both doors do with a machine.
+
+mod driver;
+mod error;
+mod options;
+mod record;
+mod store;
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use serde_json::{Map, Value as Json};
+
+use crate::capability::Capabilities;
+use crate::capability::clock::{Cancel, Clock, SystemTimeSource, TimeSource};
+use crate::capability::http::{Client, Grant, Http};
+use crate::capability::keys::Keys;
+use crate::capability::log::{Level, Log, Reporter, clean};
+use crate::capability::secret::Secrets;
+use crate::capability::state::{SaveState, State as StateCapability};
+use crate::contract::types::ErrorKind;
+use crate::contract::{self, OptionSpec, State, Status};
+use crate::files;
+use options::Options;
+
+pub use crate::sandbox::Change;
+pub use driver::{LazyDriver, Loaded};
+pub use error::Error;
+pub use options::{Flag, Flags, Variables};
+pub use record::Record;
+pub use store::{Store, is_machine_name};
+
+/// The port of the Docker engine where the driver has told none.
+const DEFAULT_ENGINE_PORT: u16 = 2376;
+
+/// The port of SSH where the driver has told none.
+const DEFAULT_SSH_PORT: u16 = 22;
+
+/// The user of SSH where the driver has told none; docker-machine's default.
+const DEFAULT_SSH_USER: &str = "root";
+
+/// The most bytes of a machine's file of secrets.
+const MAX_SECRETS: u64 = 256 * 1024;
+
+/// What a machine's operations take from the process that they run in.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Shows lines and steps.
+    pub reporter: Arc<dyn Reporter>,
+    /// Stops what is under way, apart from a removal.
+    pub cancel: Cancel,
+    /// Looks up environment variables.
+    pub variables: Arc<Variables>,
+    /// Where time comes from.
+    pub time: Arc<dyn TimeSource>,
+    /// The connections.
+    pub client: Client,
+}
+
+impl Surroundings {
+    /// Those of an ordinary process: its environment, the system's time, connections of its own.
+    pub fn of_process(reporter: Arc<dyn Reporter>, cancel: Cancel) -> Self {
+        Self {
+            reporter,
+            cancel,
+            variables: Arc::new(|name| std::env::var(name).ok()),
+            time: Arc::new(SystemTimeSource::default()),
+            client: Client::default(),
+        }
+    }
+}
+
+/// One machine. Operations run one at a time; what is remembered can be asked for meanwhile.
+pub struct Machine {
+    driver: Arc<LazyDriver>,
+    surroundings: Surroundings,
+    /// Held while an operation runs.
+    operation: Mutex<()>,
+    remembered: Arc<Mutex<Remembered>>,
+}
+
+impl Machine {
+    /// The machine that `record` tells of.
+    pub fn new(driver: Arc<LazyDriver>, surroundings: Surroundings, record: Record) -> Self {
+        let remembered = Remembered {
+            record,
+            ..Remembered::default()
+        };
+        Self {
+            driver,
+            surroundings,
+            operation: Mutex::default(),
+            remembered: Arc::new(Mutex::new(remembered)),
+        }
+    }
+
+    /// The driver that runs its operations.
+    pub fn driver(&self) -> &LazyDriver {
+        &self.driver
+    }
+
+    /// Takes over a record that somebody else kept.
+    ///
+    /// # Errors
+    ///
+    /// If `json` is no JSON object.
+    pub fn load(&self, json: &[u8]) -> Result<(), Error> {
+        let mut remembered = self.remembered();
+        remembered.record.merge(json)?;
+        remembered.options = None;
+        Ok(())
+    }
+
+    /// The record as it is to be kept. It is without secrets: those are in a file of their own when this returns.
+    ///
+    /// # Errors
+    ///
+    /// If the secrets cannot be written: then they must not be lost from where they were.
+    pub fn record(&self) -> Result<Record, Error> {
+        let loaded = self.driver.loaded()?;
+        let mut remembered = self.remembered();
+        remembered.take_secrets(&loaded.description.options);
+        remembered.keep_secrets()?;
+        Ok(remembered.record.clone())
+    }
+
+    /// Gives a new machine its options and its id.
+    ///
+    /// # Errors
+    ///
+    /// If an option is missing or malformed.
+    pub fn configure(&self, flags: &Flags) -> Result<(), Error> {
+        let loaded = self.driver.loaded()?;
+        let specs = &loaded.description.options;
+        let options = Options::from_flags(specs, flags, &*self.surroundings.variables)?;
+        let mut remembered = self.remembered();
+        options.store(specs, &mut remembered.record);
+        remembered.unkept = options.secrets.clone();
+        remembered.options = Some(Arc::new(options));
+        if remembered.record.text("MachineID").is_empty() {
+            remembered.record.set("MachineID", mint_id()?);
+        }
+        Ok(())
+    }
+
+    /// Sets the members that tell of a Docker Swarm, as docker-machine's `SetSwarmConfigFromFlags` does.
+    pub fn configure_swarm(&self, master: bool, host: &str, discovery: &str) {
+        let record = &mut self.remembered().record;
+        record.set("SwarmMaster", master);
+        record.set("SwarmHost", host);
+        record.set("SwarmDiscovery", discovery);
+    }
+
+    /// Checks the options against the cloud; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// What the driver found wrong.
+    pub fn check(&self) -> Result<(), Error> {
+        let _operation = lock(&self.operation);
+        let prepared = self.prepare()?;
+        for endpoint in prepared
+            .options
+            .endpoints
+            .values()
+            .filter(|e| e.is_unprotected())
+        {
+            let line = format!("requests to {endpoint} are not encrypted; others can read them");
+            self.surroundings.reporter.log(Level::Warning, &line);
+        }
+        let capabilities =
+            self.capabilities(&prepared, self.surroundings.cancel.clone(), Keys::Denied);
+        let answer = prepared
+            .loaded
+            .driver
+            .check(capabilities, &prepared.machine)?;
+        answer.map_err(|e| prepared.driver_error(e))
+    }
+
+    /// Makes the machine. If that fails, what had been made is removed again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Create`] with the first failure, and with what could not be removed.
+    pub fn create(&self) -> Result<Status, Error> {
+        let _operation = lock(&self.operation);
+        let prepared = self.prepare()?;
+        let key_path = {
+            let mut remembered = self.remembered();
+            let Some(directory) = remembered.record.directory() else {
+                return Err(Error::Name(remembered.record.name().to_owned()));
+            };
+            files::create_private_dir(&directory).map_err(|e| Error::store(&directory, e))?;
+            remembered.keep_secrets()?;
+            remembered.persist()?;
+            remembered.record.ssh_key_path()
+        };
+        let keys = key_path.map_or(Keys::Denied, Keys::At);
+        let capabilities = self.capabilities(&prepared, self.surroundings.cancel.clone(), keys);
+        let made = prepared
+            .loaded
+            .driver
+            .create(capabilities, &prepared.machine);
+        let result = match made {
+            Ok(Ok(status)) => self.arrived(&status).map(|()| status),
+            Ok(Err(error)) => Err(prepared.driver_error(error)),
+            Err(error) => Err(error.into()),
+        };
+        result.map_err(|cause| {
+            let line =
+                "the machine could not be created; what had been made of it is removed again";
+            self.surroundings.reporter.log(Level::Warning, line);
+            let leftovers = self.run(Change::Remove).err().map(Box::new);
+            Error::Create {
+                cause: Box::new(cause),
+                leftovers,
+            }
+        })
+    }
+
+    /// Starts, stops, kills, restarts or removes the machine.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be done. A removal has done what it could.
+    pub fn change(&self, change: Change) -> Result<(), Error> {
+        let _operation = lock(&self.operation);
+        self.run(change)
+    }
+
+    /// How the machine does, from the cloud.
+    ///
+    /// # Errors
+    ///
+    /// If the cloud does not tell. A machine that is gone is a status.
+    pub fn status(&self) -> Result<Status, Error> {
+        let _operation = lock(&self.operation);
+        let prepared = self.prepare()?;
+        let capabilities =
+            self.capabilities(&prepared, self.surroundings.cancel.clone(), Keys::Denied);
+        let machines = std::slice::from_ref(&prepared.machine);
+        let answers = prepared.loaded.driver.status(capabilities, machines)?;
+        // The sandbox sees to it that there is one answer for each machine.
+        let status = match answers.into_iter().next() {
+            Some(answer) => answer.map_err(|e| prepared.driver_error(e))?,
+            None => return Err(Error::Gone(prepared.machine.name.clone())),
+        };
+        let status = sane(status).map_err(|e| prepared.driver_error(e))?;
+        self.remembered().take_addresses(&status);
+        Ok(status)
+    }
+
+    /// The machine's state, from the cloud.
+    ///
+    /// # Errors
+    ///
+    /// If the cloud does not tell, or does not have the machine.
+    pub fn state(&self) -> Result<State, Error> {
+        match self.status()?.state {
+            State::NotFound => Err(Error::Gone(self.name())),
+            state => Ok(state),
+        }
+    }
+
+    /// Where the Docker engine is reached, `tcp://ADDRESS:PORT`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`] if the machine does not run, and as [`Machine::state`].
+    pub fn url(&self) -> Result<String, Error> {
+        if self.state()? != State::Running {
+            return Err(Error::NotRunning);
+        }
+        self.engine_url()
+    }
+
+    /// Where the Docker engine is reached while the machine runs, as it was told last.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAddress`] if no address was told.
+    pub fn engine_url(&self) -> Result<String, Error> {
+        let ip = self.ip()?;
+        let port = self
+            .remembered()
+            .record
+            .port("EnginePort")
+            .unwrap_or(DEFAULT_ENGINE_PORT);
+        Ok(match ip {
+            IpAddr::V4(ip) => format!("tcp://{ip}:{port}"),
+            IpAddr::V6(ip) => format!("tcp://[{ip}]:{port}"),
+        })
+    }
+
+    /// The machine's name.
+    pub fn name(&self) -> String {
+        self.remembered().record.name().to_owned()
+    }
+
+    /// The machine's address as it was told last.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAddress`] if none was.
+    pub fn ip(&self) -> Result<IpAddr, Error> {
+        let remembered = self.remembered();
+        remembered
+            .record
+            .text("IPAddress")
+            .parse()
+            .map_err(|_| Error::NoAddress)
+    }
+
+    /// The host name or address for SSH.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoAddress`] if there is none.
+    pub fn ssh_hostname(&self) -> Result<String, Error> {
+        match self.remembered().record.text("SSHHostname") {
+            "" => {}
+            host => return Ok(host.to_owned()),
+        }
+        Ok(self.ip()?.to_string())
+    }
+
+    /// The port for SSH.
+    pub fn ssh_port(&self) -> u16 {
+        self.remembered()
+            .record
+            .port("SSHPort")
+            .unwrap_or(DEFAULT_SSH_PORT)
+    }
+
+    /// The user for SSH.
+    pub fn ssh_username(&self) -> String {
+        match self.remembered().record.text("SSHUser") {
+            "" => DEFAULT_SSH_USER.to_owned(),
+            user => user.to_owned(),
+        }
+    }
+
+    /// Where the private SSH key lies; empty where there is no store.
+    pub fn ssh_key_path(&self) -> PathBuf {
+        self.remembered().record.ssh_key_path().unwrap_or_default()
+    }
+
+    /// Whether an operation is under way.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.operation.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    /// Waits for the operation that is under way, if there is one.
+    pub fn wait_until_idle(&self) {
+        drop(lock(&self.operation));
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        lock(&self.remembered)
+    }
+
+    /// What an operation needs.
+    fn prepare(&self) -> Result<Prepared, Error> {
+        let loaded = self.driver.loaded()?;
+        let mut remembered = self.remembered();
+        let specs = &loaded.description.options;
+        let options = remembered.options(specs, &*self.surroundings.variables)?;
+        let record = &remembered.record;
+        let machine = contract::Machine {
+            name: record.name().to_owned(),
+            id: record.text("MachineID").to_owned(),
+            swarm_master: record.flag("SwarmMaster"),
+            options: options.values.clone().into_iter().collect(),
+            saved: Json::Object(record.saved(&config_keys(specs))).to_string(),
+        };
+        Ok(Prepared {
+            loaded,
+            options,
+            machine,
+        })
+    }
+
+    fn capabilities(&self, prepared: &Prepared, cancel: Cancel, keys: Keys) -> Capabilities {
+        let Surroundings {
+            reporter,
+            time,
+            client,
+            ..
+        } = &self.surroundings;
+        let description = &prepared.loaded.description;
+        let secrets = Arc::new(prepared.options.secrets.clone());
+        let grant = Grant {
+            endpoints: prepared.options.endpoints.clone(),
+            commands: description.commands.iter().cloned().collect(),
+        };
+        let sink = RecordSink {
+            remembered: Arc::clone(&self.remembered),
+            loaded: Arc::clone(&prepared.loaded),
+        };
+        Capabilities {
+            http: Http::new(
+                client.clone(),
+                Arc::new(grant),
+                Arc::clone(&secrets),
+                Arc::clone(time),
+            ),
+            keys,
+            state: StateCapability(Box::new(sink)),
+            clock: Clock {
+                time: Arc::clone(time),
+                cancel,
+            },
+            log: Log::new(Arc::clone(reporter), secrets),
+        }
+    }
+
+    fn run(&self, change: Change) -> Result<(), Error> {
+        let prepared = self.prepare()?;
+        let cancel = match change {
+            // Half a removal helps nobody.
+            Change::Remove => Cancel::default(),
+            _ => self.surroundings.cancel.clone(),
+        };
+        let capabilities = self.capabilities(&prepared, cancel, Keys::Denied);
+        let answer = prepared
+            .loaded
+            .driver
+            .change(change, capabilities, &prepared.machine)?;
+        answer.map_err(|e| prepared.driver_error(e))
+    }
+
+    /// Remembers where a new machine is.
+    fn arrived(&self, status: &Status) -> Result<(), Error> {
+        let status = sane(status.clone()).map_err(|e| Error::driver(e, &Secrets::default()))?;
+        let mut remembered = self.remembered();
+        remembered.take_addresses(&status);
+        remembered.persist()
+    }
+}
+
+/// What is known of a machine.
+#[derive(Default)]
+struct Remembered {
+    record: Record,
+    /// The options, once somebody has asked for them.
+    options: Option<Arc<Options>>,
+    /// The secrets that are not in the machine's file of secrets yet.
+    unkept: Secrets,
+}
+
+impl Remembered {
+    fn options(
+        &mut self,
+        specs: &[OptionSpec],
+        variables: &Variables,
+    ) -> Result<Arc<Options>, Error> {
+        if let Some(options) = &self.options {
+            return Ok(Arc::clone(options));
+        }
+        self.take_secrets(specs);
+        let mut secrets = self.kept_secrets()?;
+        secrets.extend(self.unkept.clone());
+        let options = Arc::new(Options::from_stored(
+            specs,
+            &self.record,
+            &secrets,
+            variables,
+        )?);
+        self.options = Some(Arc::clone(&options));
+        Ok(options)
+    }
+
+    /// Takes the secrets that an older driver kept in the record out of it.
+    fn take_secrets(&mut self, specs: &[OptionSpec]) {
+        self.unkept
+            .extend(options::take_secrets(specs, &mut self.record));
+    }
+
+    /// The secrets in the machine's file.
+    fn kept_secrets(&self) -> Result<Secrets, Error> {
+        let Some(path) = self.secrets_path() else {
+            return Ok(Secrets::default());
+        };
+        match files::read_bounded(&path, MAX_SECRETS) {
+            Ok(json) => options::secrets_from_json(&json)
+                // The reason may quote the file.
+                .map_err(|_| Error::corrupt(&path, "it is no JSON object of texts")),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Secrets::default()),
+            Err(e) => Err(Error::store(&path, e)),
+        }
+    }
+
+    /// Writes the secrets that are not there yet into the machine's file.
+    fn keep_secrets(&mut self) -> Result<(), Error> {
+        let Some(path) = self.secrets_path().filter(|_| !self.unkept.is_empty()) else {
+            return Ok(());
+        };
+        let mut secrets = self.kept_secrets()?;
+        secrets.extend(self.unkept.clone());
+        let directory = path.parent().unwrap_or(&path);
+        files::create_private_dir(directory).map_err(|e| Error::store(directory, e))?;
+        files::write_private(&path, &options::secrets_to_json(&secrets))
+            .map_err(|e| Error::store(&path, e))?;
+        self.unkept = Secrets::default();
+        Ok(())
+    }
+
+    fn secrets_path(&self) -> Option<PathBuf> {
+        Some(self.record.directory()?.join("secrets.json"))
+    }
+
+    /// Writes the record into the store, if the store has this machine.
+    fn persist(&self) -> Result<(), Error> {
+        match self.record.directory() {
+            Some(directory) => store::update(&directory, &self.record),
+            None => Ok(()),
+        }
+    }
+
+    fn take_addresses(&mut self, status: &Status) {
+        // A machine that is not running may have none just now; the last one is still worth knowing.
+        let Some(ip) = &status.ip else { return };
+        self.record.set("IPAddress", ip.as_str());
+        self.record.set("SSHUser", status.ssh_user.as_str());
+        self.record.set("SSHHostname", status.ssh_host.as_str());
+        self.record.set("SSHPort", status.ssh_port);
+        self.record.set("EnginePort", status.engine_port);
+    }
+}
+
+/// What an operation runs with.
+struct Prepared {
+    loaded: Arc<Loaded>,
+    options: Arc<Options>,
+    machine: contract::Machine,
+}
+
+impl Prepared {
+    fn driver_error(&self, error: contract::Error) -> Error {
+        Error::driver(error, &self.options.secrets)
+    }
+}
+
+/// Puts what the driver saves into the record, and that into the store.
+struct RecordSink {
+    remembered: Arc<Mutex<Remembered>>,
+    loaded: Arc<Loaded>,
+}
+
+impl SaveState for RecordSink {
+    fn save(&mut self, saved: Map<String, Json>) -> Result<(), contract::Error> {
+        let internal = |message| contract::Error::new(ErrorKind::Internal, message);
+        let mut remembered = lock(&self.remembered);
+        remembered
+            .record
+            .replace_saved(saved, &config_keys(&self.loaded.description.options))
+            .map_err(|member| {
+                internal(format!("the driver must not save {}", clean(&member, 100)))
+            })?;
+        remembered.persist().map_err(|e| internal(e.to_string()))
+    }
+}
+
+/// The members of the record that are options.
+fn config_keys(specs: &[OptionSpec]) -> Vec<&str> {
+    specs
+        .iter()
+        .filter_map(|spec| spec.config_key.as_deref())
+        .collect()
+}
+
+/// Holds a status to the contract: it goes into command lines and URLs of others.
+fn sane(status: Status) -> Result<Status, contract::Error> {
+    let is_host = |host: &str| {
+        host.len() <= 255
+            && !host.starts_with('-')
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".-:".contains(&b))
+    };
+    let is_user = |user: &str| {
+        user.len() <= 64
+            && user.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && user
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    let has_address = status
+        .ip
+        .as_ref()
+        .is_none_or(|ip| ip.parse::<IpAddr>().is_ok());
+    let reason = match () {
+        () if !has_address => "address",
+        () if !is_host(&status.ssh_host) => "SSH host",
+        () if status.ip.is_some() && !is_user(&status.ssh_user) => "SSH user",
+        () if status.ip.is_some() && (status.ssh_port == 0 || status.engine_port == 0) => "port",
+        () => return Ok(status),
+    };
+    Err(contract::Error::new(
+        ErrorKind::Internal,
+        format!("the driver told an invalid {reason} of the machine"),
+    ))
+}
+
+/// An id for a new machine: 80 random bits.
+fn mint_id() -> Result<String, Error> {
+    let mut bytes = [0; 10];
+    getrandom::fill(&mut bytes).map_err(|e| Error::Random(e.to_string()))?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,430 @@
+//! A driver's options: from what a door was given, the environment, what is stored, and the defaults.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::{Error, Record};
+use crate::capability::http::Endpoint;
+use crate::capability::secret::{Secret, Secrets};
+use crate::contract::{OptionKind, OptionSpec, Value};
+use crate::files;
+
+/// The most bytes of a file that is an option's value.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// The value of a flag, as a door was given it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flag {
+    /// Of a switch.
+    Boolean(bool),
+    /// A number.
+    Integer(i64),
+    /// A text; an empty one counts as none.
+    Text(String),
+    /// Several texts; an empty list counts as none.
+    TextList(Vec<String>),
+}
+
+/// The flags by their names.
+pub type Flags = BTreeMap<String, Flag>;
+
+/// Looks up an environment variable.
+pub type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// A driver's options with their values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Options {
+    /// The values of those that are set or have a default; a secret's is only whether it is set.
+    pub(super) values: BTreeMap<String, Value>,
+    pub(super) endpoints: BTreeMap<String, Endpoint>,
+    pub(super) secrets: Secrets,
+}
+
+impl Options {
+    /// From the flags of a new machine, with the environment and the defaults in their place where they are absent.
+    ///
+    /// # Errors
+    ///
+    /// The first option, in the driver's order, that is missing or malformed.
+    pub(super) fn from_flags(
+        specs: &[OptionSpec],
+        flags: &Flags,
+        variables: &Variables,
+    ) -> Result<Self, Error> {
+        let mut options = Self::default();
+        for spec in specs {
+            let variable = || variable(spec, variables);
+            let given = match flags.get(&spec.name) {
+                // A switch that is off may just be absent: clients send it all the same.
+                Some(Flag::Boolean(false)) => variable().or(Some(Flag::Boolean(false))),
+                Some(Flag::Text(text)) if text.is_empty() => variable(),
+                Some(Flag::TextList(list)) if list.is_empty() => variable(),
+                Some(flag) => Some(flag.clone()),
+                None => variable(),
+            };
+            match (
+                given.or_else(|| spec.default.clone().map(Flag::Text)),
+                &spec.required,
+            ) {
+                (Some(flag), _) => options.set(spec, flag)?,
+                (None, Some(message)) => {
+                    let hint = (!spec.env.is_empty())
+                        .then(|| format!("the environment variable {} can give it too", spec.env));
+                    return Err(Error::Option {
+                        message: message.clone(),
+                        hint,
+                    });
+                }
+                (None, None) => {}
+            }
+        }
+        Ok(options)
+    }
+
+    /// From what is stored of a machine. The environment overrides the secrets, so that they can be changed.
+    ///
+    /// # Errors
+    ///
+    /// If a stored value is malformed.
+    pub(super) fn from_stored(
+        specs: &[OptionSpec],
+        record: &Record,
+        stored: &Secrets,
+        variables: &Variables,
+    ) -> Result<Self, Error> {
+        let mut options = Self::default();
+        for spec in specs {
+            let kept = spec.config_key.as_deref().and_then(|key| record.get(key));
+            let flag = match (spec.kind, kept) {
+                (OptionKind::Secret, _) => variable(spec, variables)
+                    .or_else(|| Some(Flag::Text(stored.get(&spec.name)?.expose().to_owned()))),
+                (_, Some(json)) => Some(from_json(json).ok_or_else(|| {
+                    let key = spec.config_key.as_deref().unwrap_or_default();
+                    Error::Record(format!("the value of {key} is of the wrong type"))
+                })?),
+                (_, None) => spec.default.clone().map(Flag::Text),
+            };
+            if let Some(flag) = flag {
+                options.set(spec, flag)?;
+            }
+        }
+        Ok(options)
+    }
+
+    /// Puts what is kept of the values into the record; no secret.
+    pub(super) fn store(&self, specs: &[OptionSpec], record: &mut Record) {
+        for spec in specs {
+            let Some(key) = &spec.config_key else {
+                continue;
+            };
+            match self.values.get(&spec.name) {
+                Some(Value::Text(text)) => record.set(key, text.as_str()),
+                Some(Value::Integer(number)) => record.set(key, *number),
+                Some(Value::Boolean(on)) => record.set(key, *on),
+                Some(Value::TextList(list)) => record.set(key, list.as_slice()),
+                Some(Value::Secret(_)) | None => drop(record.take(key)),
+            }
+        }
+    }
+
+    fn set(&mut self, spec: &OptionSpec, flag: Flag) -> Result<(), Error> {
+        let value = match (spec.kind, flag) {
+            (OptionKind::Text, Flag::Text(text)) => Value::Text(text),
+            (OptionKind::Integer, Flag::Integer(number)) => Value::Integer(number),
+            (OptionKind::Integer, Flag::Text(text)) => match text.trim().parse() {
+                Ok(number) => Value::Integer(number),
+                Err(_) => return Err(malformed(spec, format!("\"{text}\" is not a whole number"))),
+            },
+            (OptionKind::Boolean, Flag::Boolean(on)) => Value::Boolean(on),
+            (OptionKind::Boolean, Flag::Text(text)) => match parse_bool(&text) {
+                Some(on) => Value::Boolean(on),
+                None => return Err(malformed(spec, format!("\"{text}\" is not true or false"))),
+            },
+            (OptionKind::TextList, Flag::TextList(list)) => Value::TextList(list),
+            (OptionKind::TextList, Flag::Text(text)) => {
+                let items = text
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty());
+                Value::TextList(items.map(str::to_owned).collect())
+            }
+            (OptionKind::Endpoint, Flag::Text(text)) => {
+                let endpoint: Endpoint =
+                    text.parse().map_err(|e| malformed(spec, format!("{e}")))?;
+                let text = endpoint.to_string();
+                self.endpoints.insert(spec.name.clone(), endpoint);
+                Value::Text(text)
+            }
+            (OptionKind::Secret, Flag::Text(text)) => {
+                // A key that was copied with a line break would never match, and nobody could see why.
+                self.secrets
+                    .insert(spec.name.clone(), Secret::from(text.trim()));
+                Value::Secret(true)
+            }
+            (OptionKind::File, Flag::Text(text)) => Value::Text(contents(spec, text)?),
+            (_, flag) => {
+                let got = match flag {
+                    Flag::Boolean(_) => "a switch",
+                    Flag::Integer(_) => "a number",
+                    Flag::Text(_) => "a text",
+                    Flag::TextList(_) => "a list",
+                };
+                return Err(malformed(spec, format!("{got} is not what it takes")));
+            }
+        };
+        self.values.insert(spec.name.clone(), value);
+        Ok(())
+    }
+}
+
+/// Takes the secrets out of a record that an older driver kept.
+pub(super) fn take_secrets(specs: &[OptionSpec], record: &mut Record) -> Secrets {
+    let secrets = specs
+        .iter()
+        .filter(|spec| spec.kind == OptionKind::Secret)
+        .filter_map(|spec| {
+            let value = record.take(spec.config_key.as_deref()?)?;
+            Some((
+                spec.name.clone(),
+                Secret::from(value.as_str().filter(|v| !v.is_empty())?),
+            ))
+        });
+    secrets.collect()
+}
+
+/// The value that the environment has for an option.
+fn variable(spec: &OptionSpec, variables: &Variables) -> Option<Flag> {
+    if spec.env.is_empty() {
+        return None;
+    }
+    variables(&spec.env)
+        .filter(|value| !value.is_empty())
+        .map(Flag::Text)
+}
+
+fn from_json(json: &Json) -> Option<Flag> {
+    match json {
+        Json::String(text) => Some(Flag::Text(text.clone())),
+        Json::Bool(on) => Some(Flag::Boolean(*on)),
+        Json::Number(number) => Some(Flag::Integer(number.as_i64()?)),
+        Json::Array(items) => {
+            let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
+            Some(Flag::TextList(texts.collect::<Option<_>>()?))
+        }
+        _ => None,
+    }
+}
+
+/// The contents of the file that `text` names, or `text` itself if it names none.
+fn contents(spec: &OptionSpec, text: String) -> Result<String, Error> {
+    let path = Path::new(&text);
+    // A text with a line break is never meant as a path, and one without a file of that name hardly.
+    if text.contains('\n') || !path.is_file() {
+        return Ok(text);
+    }
+    let read = files::read_bounded(path, MAX_FILE)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into()));
+    read.map_err(|e| malformed(spec, format!("cannot read {text}: {e}")))
+}
+
+/// As Go's `strconv.ParseBool`, by which docker-machine reads switches from the environment.
+fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+fn malformed(spec: &OptionSpec, reason: String) -> Error {
+    Error::Option {
+        message: format!("--{}: {reason}", spec.name),
+        hint: None,
+    }
+}
+
+/// The secrets as they are kept beside the machine's configuration, by the options' names.
+pub(super) fn secrets_to_json(secrets: &Secrets) -> Vec<u8> {
+    let members: serde_json::Map<_, _> = secrets
+        .iter()
+        .map(|(name, secret)| (name.to_owned(), json!(secret.expose())))
+        .collect();
+    format!("{:#}\n", Json::Object(members)).into_bytes()
+}
+
+/// Reads what [`secrets_to_json`] wrote.
+pub(super) fn secrets_from_json(json: &[u8]) -> Result<Secrets, serde_json::Error> {
+    let members: BTreeMap<String, String> = serde_json::from_slice(json)?;
+    Ok(members
+        .into_iter()
+        .map(|(name, value)| (name, Secret::from(value)))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str, kind: OptionKind) -> OptionSpec {
+        OptionSpec {
+            name: format!("x-{name}"),
+            env: format!("X_{}", name.to_uppercase()),
+            help: String::new(),
+            kind,
+            required: None,
+            default: None,
+            config_key: Some(name.to_owned()),
+        }
+    }
+
+    fn resolve(
+        spec: &OptionSpec,
+        flag: Option<Flag>,
+        variable: Option<&str>,
+    ) -> Result<Option<Value>, Error> {
+        let flags = flag
+            .map(|flag| (spec.name.clone(), flag))
+            .into_iter()
+            .collect();
+        let variable = variable.map(str::to_owned);
+        let variables = move |_: &str| variable.clone();
+        let options = Options::from_flags(std::slice::from_ref(spec), &flags, &variables)?;
+        Ok(options.values.get(&spec.name).cloned())
+    }
+
+    fn text(text: &str) -> Flag {
+        Flag::Text(text.to_owned())
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_environment_and_that_before_the_default() {
+        let mut zone = spec("Zone", OptionKind::Text);
+        zone.default = Some("default".to_owned());
+        let value = |t: &str| Some(Value::Text(t.to_owned()));
+        assert_eq!(
+            resolve(&zone, Some(text("flag")), Some("env")).unwrap(),
+            value("flag")
+        );
+        assert_eq!(
+            resolve(&zone, Some(text("")), Some("env")).unwrap(),
+            value("env")
+        );
+        assert_eq!(resolve(&zone, None, Some("")).unwrap(), value("default"));
+        zone.default = None;
+        assert_eq!(resolve(&zone, None, None).unwrap(), None);
+        zone.required = Some("Please.".to_owned());
+        assert_eq!(
+            resolve(&zone, Some(text("")), None)
+                .unwrap_err()
+                .to_string(),
+            "Please."
+        );
+    }
+
+    #[test]
+    fn every_kind_can_come_from_the_environment() {
+        let cases = [
+            (OptionKind::Text, "a", Value::Text("a".to_owned())),
+            (OptionKind::Integer, "-5", Value::Integer(-5)),
+            (OptionKind::Boolean, "1", Value::Boolean(true)),
+            (
+                OptionKind::TextList,
+                "a, b,,",
+                Value::TextList(vec!["a".to_owned(), "b".to_owned()]),
+            ),
+            (
+                OptionKind::Endpoint,
+                "http://h/p",
+                Value::Text("http://h/p".to_owned()),
+            ),
+            (OptionKind::Secret, " s3cret\n", Value::Secret(true)),
+            (
+                OptionKind::File,
+                "#cloud-config",
+                Value::Text("#cloud-config".to_owned()),
+            ),
+        ];
+        for (kind, variable, expected) in cases {
+            let value = resolve(&spec("Option", kind), None, Some(variable)).unwrap();
+            assert_eq!(value, Some(expected), "{kind:?}");
+        }
+        let on = resolve(
+            &spec("Option", OptionKind::Boolean),
+            Some(Flag::Boolean(false)),
+            Some("1"),
+        );
+        assert_eq!(on.unwrap(), Some(Value::Boolean(true)));
+    }
+
+    #[test]
+    fn malformed_values_name_the_option() {
+        let cases = [
+            (OptionKind::Integer, text("many")),
+            (OptionKind::Boolean, text("maybe")),
+            (OptionKind::Endpoint, text("nowhere")),
+            (OptionKind::Text, Flag::Integer(1)),
+            (OptionKind::Secret, Flag::TextList(vec!["x".to_owned()])),
+        ];
+        for (kind, flag) in cases {
+            let error = resolve(&spec("Option", kind), Some(flag), None).unwrap_err();
+            assert!(error.to_string().starts_with("--x-Option: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "contents\n").unwrap();
+        let path = text(file.path().to_str().unwrap());
+        let value = resolve(&spec("Data", OptionKind::File), Some(path), None).unwrap();
+        assert_eq!(value, Some(Value::Text("contents\n".to_owned())));
+    }
+
+    #[test]
+    fn values_survive_the_store_but_secrets_stay_out_of_it() {
+        let specs = [
+            spec("Text", OptionKind::Text),
+            spec("Number", OptionKind::Integer),
+            spec("Switch", OptionKind::Boolean),
+            spec("List", OptionKind::TextList),
+            spec("Url", OptionKind::Endpoint),
+            spec("Key", OptionKind::Secret),
+        ];
+        let flags = [
+            ("x-Text", text("a")),
+            ("x-Number", Flag::Integer(7)),
+            ("x-Switch", Flag::Boolean(true)),
+            ("x-List", Flag::TextList(vec!["a,b".to_owned()])),
+            ("x-Url", text("https://h/")),
+            ("x-Key", text("hunter2hunter2")),
+        ];
+        let flags = flags.map(|(name, flag)| (name.to_owned(), flag)).into();
+        let options = Options::from_flags(&specs, &flags, &|_| None).unwrap();
+        let mut record = Record::default();
+        record.set("Key", "left by an older driver");
+        options.store(&specs, &mut record);
+        assert!(!record.to_value().to_string().contains("Key"), "{record:?}");
+        let secrets = secrets_from_json(&secrets_to_json(&options.secrets)).unwrap();
+        let stored = Options::from_stored(&specs, &record, &secrets, &|_| None).unwrap();
+        assert_eq!(stored, options);
+    }
+
+    #[test]
+    fn a_stored_secret_is_overridden_by_the_environment_and_found_where_older_drivers_kept_it() {
+        let specs = [spec("Key", OptionKind::Secret)];
+        let mut record = Record::default();
+        record.set("Key", "older");
+        let stored = take_secrets(&specs, &mut record);
+        assert_eq!(record, Record::default());
+        let secret = |variable: Option<&'static str>| {
+            let variables = move |_: &str| variable.map(str::to_owned);
+            let options = Options::from_stored(&specs, &record, &stored, &variables).unwrap();
+            options.secrets.get("x-Key").unwrap().expose().to_owned()
+        };
+        assert_eq!(secret(None), "older");
+        assert_eq!(secret(Some("rotated")), "rotated");
+    }
+}

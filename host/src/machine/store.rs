@@ -1,0 +1,297 @@
+//! docker-machine's store: `machines/NAME/config.json` and what lies beside it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::{Error, Record};
+use crate::files;
+
+/// The version of `config.json` that docker-machine 0.16 writes.
+const CONFIG_VERSION: u64 = 3;
+
+/// A `config.json` is a few kilobytes.
+const MAX_CONFIG: u64 = 4 * 1024 * 1024;
+
+/// A store of machines, shared with docker-machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store(PathBuf);
+
+impl Store {
+    /// The store in that directory, which need not exist yet.
+    pub fn at(directory: PathBuf) -> Self {
+        Self(directory)
+    }
+
+    /// docker-machine's default place, `~/.docker/machine`; nothing where there is no home.
+    pub fn of_user() -> Option<Self> {
+        let home = std::env::var_os("HOME")
+            .map(PathBuf::from)
+            .filter(|home| home.is_absolute())?;
+        Some(Self(home.join(".docker").join("machine")))
+    }
+
+    /// The store's directory.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The directory of a machine.
+    pub fn directory(&self, name: &str) -> PathBuf {
+        self.0.join("machines").join(name)
+    }
+
+    /// Whether there is a machine of that name.
+    pub fn contains(&self, name: &str) -> bool {
+        config_path(&self.directory(name)).exists()
+    }
+
+    /// Reads the record of a machine, and the name of its driver.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such machine, or its file cannot be read or understood.
+    pub fn load(&self, name: &str) -> Result<(Record, String), Error> {
+        let path = config_path(&self.directory(name));
+        let config = match read(&path) {
+            Err(Error::Store { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let store = self.0.clone();
+                return Err(Error::NoSuchMachine {
+                    name: name.to_owned(),
+                    store,
+                });
+            }
+            config => config?,
+        };
+        let driver_name = config
+            .get("DriverName")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let mut record = Record::new(name, &self.0);
+        match config.get("Driver") {
+            Some(driver @ Value::Object(_)) => record.merge(driver.to_string().as_bytes())?,
+            _ => return Err(Error::corrupt(&path, "it has no driver")),
+        }
+        if record.name() != name {
+            return Err(Error::corrupt(&path, "it is another machine's"));
+        }
+        // The store may have been moved; docker-machine keeps absolute paths.
+        record.set("StorePath", self.0.to_string_lossy());
+        Ok((record, driver_name.to_owned()))
+    }
+
+    /// The whole configuration of a machine, with `record` in the place of its own.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read or understood.
+    pub fn config(&self, name: &str, record: &Record) -> Result<Value, Error> {
+        let mut config = read(&config_path(&self.directory(name)))?;
+        config.insert("Driver".to_owned(), record.to_value());
+        Ok(Value::Object(config))
+    }
+
+    /// Makes the directory and the `config.json` of a new machine, as docker-machine's `create` would with its defaults.
+    ///
+    /// # Errors
+    ///
+    /// If there is such a machine already, or it cannot be written.
+    pub fn create(&self, name: &str, record: &Record, driver_name: &str) -> Result<(), Error> {
+        if self.contains(name) {
+            return Err(Error::MachineExists(name.to_owned()));
+        }
+        let directory = self.directory(name);
+        files::create_private_dir(&directory).map_err(|e| Error::store(&directory, e))?;
+        write(
+            &config_path(&directory),
+            &json!({
+                "ConfigVersion": CONFIG_VERSION,
+                "Driver": record.to_value(),
+                "DriverName": driver_name,
+                "HostOptions": self.host_options(&directory),
+                "Name": name,
+            }),
+        )
+    }
+
+    /// Removes all that the store has of a machine.
+    ///
+    /// # Errors
+    ///
+    /// If something cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let directory = self.directory(name);
+        fs::remove_dir_all(&directory).map_err(|e| Error::store(&directory, e))
+    }
+
+    fn host_options(&self, directory: &Path) -> Value {
+        let certs = self.0.join("certs");
+        json!({
+            "Driver": "",
+            "Memory": 0,
+            "Disk": 0,
+            "EngineOptions": {
+                "ArbitraryFlags": [], "Dns": null, "GraphDir": "", "Env": [], "Ipv6": false,
+                "InsecureRegistry": [], "Labels": [], "LogLevel": "", "StorageDriver": "",
+                "SelinuxEnabled": false, "TlsVerify": true, "RegistryMirror": [],
+                "InstallURL": "https://get.docker.com",
+            },
+            "SwarmOptions": {
+                "IsSwarm": false, "Address": "", "Discovery": "", "Agent": false, "Master": false,
+                "Host": "tcp://0.0.0.0:3376", "Image": "swarm:latest", "Strategy": "spread",
+                "Heartbeat": 0, "Overcommit": 0, "ArbitraryFlags": [], "ArbitraryJoinFlags": [],
+                "Env": null, "IsExperimental": false,
+            },
+            "AuthOptions": {
+                "CertDir": certs,
+                "CaCertPath": certs.join("ca.pem"),
+                "CaPrivateKeyPath": certs.join("ca-key.pem"),
+                "CaCertRemotePath": "",
+                "ServerCertPath": directory.join("server.pem"),
+                "ServerKeyPath": directory.join("server-key.pem"),
+                "ClientKeyPath": certs.join("key.pem"),
+                "ServerCertRemotePath": "",
+                "ServerKeyRemotePath": "",
+                "ClientCertPath": certs.join("cert.pem"),
+                "ServerCertSANs": [],
+                "StorePath": directory,
+            },
+        })
+    }
+}
+
+/// Writes a record into the `config.json` of its machine, the rest of which stays. Does nothing if there is none: the
+/// client may keep it elsewhere, and its own copy counts.
+///
+/// # Errors
+///
+/// If the file cannot be read, understood or written.
+pub(super) fn update(directory: &Path, record: &Record) -> Result<(), Error> {
+    let path = config_path(directory);
+    if !path.exists() {
+        return Ok(());
+    }
+    let mut config = read(&path)?;
+    config.insert("Driver".to_owned(), record.to_value());
+    write(&path, &Value::Object(config))
+}
+
+/// Whether docker-machine takes this for the name of a machine (`libmachine/host/host.go`), and a file system for that
+/// of a directory.
+pub fn is_machine_name(name: &str) -> bool {
+    name.len() <= 255
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+}
+
+fn config_path(directory: &Path) -> PathBuf {
+    directory.join("config.json")
+}
+
+fn read(path: &Path) -> Result<Map<String, Value>, Error> {
+    let contents = files::read_bounded(path, MAX_CONFIG).map_err(|e| Error::store(path, e))?;
+    let config: Map<String, Value> =
+        serde_json::from_slice(&contents).map_err(|e| Error::corrupt(path, &e.to_string()))?;
+    match config.get("ConfigVersion").and_then(Value::as_u64) {
+        Some(CONFIG_VERSION) => Ok(config),
+        Some(version) => {
+            let reason = format!("it has version {version} of the format, not {CONFIG_VERSION}");
+            Err(Error::corrupt(path, &reason))
+        }
+        None => Err(Error::corrupt(path, "it has no version")),
+    }
+}
+
+fn write(path: &Path, config: &Value) -> Result<(), Error> {
+    // Four spaces, as docker-machine writes it.
+    let mut contents = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut contents, formatter);
+    serde::Serialize::serialize(config, &mut serializer)
+        .map_err(|e| Error::store(path, e.into()))?;
+    files::write_private(path, &contents).map_err(|e| Error::store(path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path().join("store"));
+        (dir, store)
+    }
+
+    #[test]
+    fn a_machine_is_kept_updated_and_removed() {
+        let (_dir, store) = store();
+        let mut record = Record::new("m1", store.path());
+        record.set("VmId", "1");
+        store.create("m1", &record, "btcloud").unwrap();
+        assert!(matches!(
+            store.create("m1", &record, "btcloud"),
+            Err(Error::MachineExists(_))
+        ));
+        record.set("VmId", "2");
+        update(&store.directory("m1"), &record).unwrap();
+        assert_eq!(store.load("m1").unwrap(), (record, "btcloud".to_owned()));
+        store.remove("m1").unwrap();
+        assert!(!store.contains("m1"));
+        assert!(matches!(store.load("m1"), Err(Error::NoSuchMachine { .. })));
+    }
+
+    #[test]
+    fn an_update_keeps_what_the_client_wrote() {
+        let (_dir, store) = store();
+        let record = Record::new("m1", store.path());
+        store.create("m1", &record, "btcloud").unwrap();
+        let path = config_path(&store.directory("m1"));
+        let text = fs::read_to_string(&path)
+            .unwrap()
+            .replace("spread", "binpack");
+        fs::write(&path, text).unwrap();
+        update(&store.directory("m1"), &record).unwrap();
+        assert!(fs::read_to_string(&path).unwrap().contains("\"binpack\""));
+    }
+
+    #[test]
+    fn a_corrupt_file_is_named_and_left_alone() {
+        let (_dir, store) = store();
+        let record = Record::new("m1", store.path());
+        store.create("m1", &record, "btcloud").unwrap();
+        let path = config_path(&store.directory("m1"));
+        for (contents, expected) in [
+            ("{", "EOF"),
+            ("[]", "invalid type"),
+            ("{}", "no version"),
+            (r#"{"ConfigVersion": 9}"#, "version 9"),
+            (r#"{"ConfigVersion": 3}"#, "no driver"),
+            (
+                r#"{"ConfigVersion": 3, "Driver": {"MachineName": "m2"}}"#,
+                "another machine's",
+            ),
+        ] {
+            fs::write(&path, contents).unwrap();
+            let error = store.load("m1").unwrap_err().to_string();
+            assert!(
+                error.contains(expected) && error.contains("config.json"),
+                "{error}"
+            );
+            assert_eq!(fs::read_to_string(&path).unwrap(), contents);
+        }
+    }
+
+    #[test]
+    fn names_are_docker_machines() {
+        for good in ["m1", "a.b-c", "9"] {
+            assert!(is_machine_name(good), "{good}");
+        }
+        for bad in ["", "-a", ".a", "a_b", "a/b", "ä", &"a".repeat(256)] {
+            assert!(!is_machine_name(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Keeps compiled components, so that each is compiled once on a machine.
+//!
+//! Loading compiled code is running it. So it is only ever loaded from a directory that belongs to this user and that
+//! nobody else can write, and never from a file that somebody names.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::Error;
+use crate::files;
+
+/// The most components that are kept; the ones that were made longest ago give way.
+const MAX_ENTRIES: usize = 32;
+
+/// A directory of compiled components.
+#[derive(Clone, Debug)]
+pub struct Cache(PathBuf);
+
+impl Cache {
+    /// The user's cache, `$XDG_CACHE_HOME/btcloud-host` or `~/.cache/btcloud-host`; nothing where there is no home.
+    pub fn of_user() -> Option<Self> {
+        let absolute = |name| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|p| p.is_absolute())
+        };
+        let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+        Some(Self::at(base.join("btcloud-host")))
+    }
+
+    /// A cache in that directory, which is made when it is needed.
+    pub fn at(directory: PathBuf) -> Self {
+        Self(directory)
+    }
+
+    /// The component, from the cache or by `compile`. A cache that cannot be used costs time, nothing else.
+    pub(super) fn component(
+        &self,
+        engine: &Engine,
+        bytes: &[u8],
+        compile: impl FnOnce() -> Result<Component, Error>,
+    ) -> Result<Component, Error> {
+        if !self.prepare().is_ok_and(|usable| usable) {
+            return compile();
+        }
+        let path = self.0.join(entry_name(engine, bytes));
+        if let Some(component) = load(engine, &path) {
+            return Ok(component);
+        }
+        let component = compile()?;
+        if let Ok(compiled) = component.serialize()
+            && files::write_private(&path, &compiled).is_ok()
+        {
+            // What cannot be removed is left for the next time.
+            drop(self.evict());
+        }
+        Ok(component)
+    }
+
+    /// Makes the directory if it is missing. Whether it is a directory of this user's that nobody else may write.
+    fn prepare(&self) -> io::Result<bool> {
+        files::create_private_dir(&self.0)?;
+        let metadata = fs::symlink_metadata(&self.0)?;
+        Ok(metadata.is_dir() && is_private(&metadata))
+    }
+
+    fn evict(&self) -> io::Result<()> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.0)? {
+            let entry = entry?;
+            entries.push((entry.metadata()?.modified()?, entry.path()));
+        }
+        entries.sort();
+        let surplus = entries.len().saturating_sub(MAX_ENTRIES);
+        entries
+            .iter()
+            .take(surplus)
+            .try_for_each(|(_, path)| fs::remove_file(path))
+    }
+}
+
+fn is_private(metadata: &fs::Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw()
+        && metadata.permissions().mode() & 0o022 == 0
+}
+
+/// Named by the component and by all that the engine compiles by.
+fn entry_name(engine: &Engine, bytes: &[u8]) -> String {
+    let mut compatibility = DefaultHasher::new();
+    engine
+        .precompile_compatibility_hash()
+        .hash(&mut compatibility);
+    format!(
+        "{:x}-{:016x}.cwasm",
+        Sha256::digest(bytes),
+        compatibility.finish()
+    )
+}
+
+fn load(engine: &Engine, path: &Path) -> Option<Component> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    if !metadata.is_file() || !is_private(&metadata) {
+        return None;
+    }
+    #[expect(unsafe_code, reason = "the only way to load compiled code")]
+    // SAFETY: the file was written by this user's host (nobody else can write the directory or the file), from
+    // `Component::serialize`, under a name that tells component and engine, and it is replaced, never modified.
+    unsafe {
+        Component::deserialize_file(engine, path).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    fn compilations(cache: &Cache, engine: &Engine) -> usize {
+        let count = Cell::new(0);
+        for _ in 0..2 {
+            let compile = || {
+                count.set(count.get() + 1);
+                Ok(Component::new(engine, EMPTY).unwrap())
+            };
+            cache.component(engine, EMPTY, compile).unwrap();
+        }
+        count.get()
+    }
+
+    #[test]
+    fn a_component_is_compiled_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("a/b"));
+        let engine = Engine::default();
+        assert_eq!(compilations(&cache, &engine), 1);
+        assert_eq!(compilations(&cache, &engine), 0);
+        let mode = fs::metadata(&cache.0).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_cache_that_others_can_write_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("open"));
+        fs::create_dir(&cache.0).unwrap();
+        fs::set_permissions(&cache.0, fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(compilations(&cache, &Engine::default()), 2);
+        assert_eq!(fs::read_dir(&cache.0).unwrap().count(), 0);
+
+        let linked = Cache::at(dir.path().join("link"));
+        std::os::unix::fs::symlink(dir.path(), &linked.0).unwrap();
+        assert_eq!(compilations(&linked, &Engine::default()), 2);
+    }
+
+    #[test]
+    fn a_spoilt_or_foreign_entry_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("cache"));
+        let engine = Engine::default();
+        compilations(&cache, &engine);
+        let entry = cache.0.join(entry_name(&engine, EMPTY));
+        fs::write(&entry, "spoilt").unwrap();
+        assert_eq!(compilations(&cache, &engine), 1);
+        fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(compilations(&cache, &engine), 1);
+    }
+
+    #[test]
+    fn old_entries_give_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().join("cache"));
+        files::create_private_dir(&cache.0).unwrap();
+        for i in 0..MAX_ENTRIES + 5 {
+            fs::write(cache.0.join(i.to_string()), "").unwrap();
+        }
+        compilations(&cache, &Engine::default());
+        assert_eq!(fs::read_dir(&cache.0).unwrap().count(), MAX_ENTRIES);
+        assert_eq!(compilations(&cache, &Engine::default()), 0);
+    }
+}
