@@ -1,2 +1,123 @@
-//! x
-fn main() {}
+//! The project's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask lint`, `cargo xtask build`.
+//!
+//! Each does all its set-up itself. It uses nothing but the standard library, so that it is built in a second.
+
+mod demo;
+mod setup;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "\
+Usage: cargo xtask CHORE
+
+  demo   play the life of a machine against a simulated cloud; needs no account
+  test   run every test of the workspace; says what it skips and why
+  lint   check formatting and lints
+  build  build the driver component and the host";
+
+/// Why a chore failed, for the one who started it.
+type Result<T> = std::result::Result<T, String>;
+
+fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let words: Vec<_> = args.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["demo"] => demo::run(),
+        ["test", rest @ ..] => test::run(rest),
+        ["lint"] => lint(),
+        ["build"] => setup::build(),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn lint() -> Result<()> {
+    setup::prepare()?;
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    run(cargo().args(clippy))?;
+    // The component's glue is only there for its own target.
+    let component = [
+        "--package",
+        "btcloud-driver",
+        "--lib",
+        "--target",
+        "wasm32-wasip2",
+    ];
+    run(cargo()
+        .arg("clippy")
+        .args(component)
+        .args(["--quiet", "--", "-D", "warnings"]))?;
+    run(cargo()
+        .args(["doc", "--workspace", "--no-deps", "--quiet"])
+        .env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The workspace's directory.
+fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
+}
+
+/// Where cargo puts what it builds.
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// A program of the workspace, as `cargo build` makes it.
+fn program(name: &str) -> PathBuf {
+    target_dir().join("debug").join(name)
+}
+
+/// cargo, in the workspace.
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// Runs a command that shows its output itself.
+fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .map_err(|e| format!("cannot run {command:?}: {e}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("failed ({status}): {command:?}"))
+    }
+}
+
+/// Runs a command quietly and tells its output.
+fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .map_err(|e| format!("cannot run {command:?}: {e}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(format!("failed ({}): {command:?}\n{errors}", output.status))
+}
+
+/// Whether a program is in the search path.
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}

@@ -1,62 +1,47 @@
 //! JSON as CloudStack really sends it: old versions have numbers as strings, strings as numbers and booleans as strings.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize as _;
+use serde::de::{Deserializer, Error};
+use serde_json::Value;
 
 /// What a scalar of JSON can be read as.
 pub(super) trait Scalar: Sized {
-    fn from_bool(value: bool) -> Option<Self>;
-    fn from_u64(value: u64) -> Option<Self>;
-    fn from_str(value: &str) -> Option<Self>;
+    fn read(value: &Value) -> Option<Self>;
 }
 
 impl Scalar for String {
-    fn from_bool(value: bool) -> Option<Self> {
-        Some(value.to_string())
-    }
-    fn from_u64(value: u64) -> Option<Self> {
-        Some(value.to_string())
-    }
-    fn from_str(value: &str) -> Option<Self> {
-        Some(value.to_owned())
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
     }
 }
 
 impl Scalar for bool {
-    fn from_bool(value: bool) -> Option<Self> {
-        Some(value)
-    }
-    fn from_u64(_: u64) -> Option<Self> {
-        None
-    }
-    fn from_str(value: &str) -> Option<Self> {
-        value.trim().to_ascii_lowercase().parse().ok()
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Bool(value) => Some(*value),
+            Value::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
+            _ => None,
+        }
     }
 }
 
 impl Scalar for u64 {
-    fn from_bool(_: bool) -> Option<Self> {
-        None
-    }
-    fn from_u64(value: u64) -> Option<Self> {
-        Some(value)
-    }
-    fn from_str(value: &str) -> Option<Self> {
-        value.trim().parse().ok()
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        }
     }
 }
 
 impl Scalar for u16 {
-    fn from_bool(_: bool) -> Option<Self> {
-        None
-    }
-    fn from_u64(value: u64) -> Option<Self> {
-        value.try_into().ok()
-    }
-    fn from_str(value: &str) -> Option<Self> {
-        value.trim().parse().ok()
+    fn read(value: &Value) -> Option<Self> {
+        u64::read(value)?.try_into().ok()
     }
 }
 
@@ -64,7 +49,14 @@ impl Scalar for u16 {
 pub(super) fn option<'de, D: Deserializer<'de>, T: Scalar>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
-    deserializer.deserialize_any(ScalarVisitor(PhantomData))
+    Ok(T::read(&Value::deserialize(deserializer)?))
+}
+
+/// Reads a `T`; what cannot be one is its default.
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Scalar + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(option(deserializer)?.unwrap_or_default())
 }
 
 /// Reads a `T` that must be there.
@@ -72,42 +64,6 @@ pub(super) fn required<'de, D: Deserializer<'de>, T: Scalar>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     option(deserializer)?.ok_or_else(|| D::Error::custom("a value is not of its type"))
-}
-
-struct ScalarVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Scalar> Visitor<'de> for ScalarVisitor<T> {
-    type Value = Option<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-    fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(T::from_bool(value))
-    }
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(T::from_u64(value))
-    }
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(u64::try_from(value).ok().and_then(T::from_u64))
-    }
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-    fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
-        Ok(T::from_str(value))
-    }
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
 }
 
 #[cfg(test)]

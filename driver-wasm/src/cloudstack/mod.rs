@@ -9,6 +9,7 @@ mod lenient;
 mod model;
 
 pub use api::Cloud;
+pub(crate) use api::Deployment;
 pub use client::Client;
 pub use command::Command;
 pub use error::{Error, Refusal, Stage};

@@ -1,0 +1,111 @@
+//! Asynchronous jobs: most commands that change something only begin it.
+
+use serde_json::Value;
+
+use super::client::refusal;
+use super::lenient::Scalar as _;
+use super::model::AsyncJob;
+use super::{Client, Command, Error, Refusal, Stage};
+
+/// How long the cloud may be out of reach before a wait gives up, in milliseconds: a management server restarts.
+const OUTAGE_LIMIT: u64 = 60_000;
+
+/// The code where a failed job gives none: CloudStack's internal error.
+const INTERNAL_ERROR: u16 = 530;
+
+/// The waits of a poll, growing from 0.1 to 5 seconds, until a deadline.
+#[derive(Debug)]
+pub struct Backoff {
+    delay: u64,
+    deadline: u64,
+}
+
+impl Backoff {
+    const FIRST: u64 = 100;
+    const MAX: u64 = 5_000;
+
+    /// Waits for at most `limit` milliseconds in all.
+    pub fn new(client: &Client<'_>, limit: u64) -> Self {
+        Self {
+            delay: Self::FIRST,
+            deadline: client.host().now().saturating_add(limit),
+        }
+    }
+
+    /// Waits. False if the deadline has passed, and so there was nothing to wait for.
+    ///
+    /// # Errors
+    ///
+    /// If the user has asked to stop.
+    pub fn pause(&mut self, client: &Client<'_>) -> Result<bool, Error> {
+        let left = self.deadline.saturating_sub(client.host().now());
+        if left == 0 {
+            return Ok(false);
+        }
+        client.pause(self.delay.min(left))?;
+        self.delay = (self.delay * 8 / 5).min(Self::MAX);
+        Ok(true)
+    }
+}
+
+/// Waits until the job that carries `command` out is done.
+pub(super) fn wait(client: &Client<'_>, command: Command, job_id: &str) -> Result<(), Error> {
+    let limit = command.job_limit();
+    let mut backoff = Backoff::new(client, limit);
+    let mut last_answer = client.host().now();
+    while backoff.pause(client)? {
+        let job = client.fetch(Command::QueryAsyncJobResult, &[("jobid", job_id)]);
+        match job {
+            Ok(job) => {
+                last_answer = client.host().now();
+                if let Some(outcome) = outcome(command, job) {
+                    return outcome;
+                }
+            }
+            Err(error) => {
+                let silence = client.host().now().saturating_sub(last_answer);
+                if !error.is_outage() || silence >= OUTAGE_LIMIT {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Err(Error::Deadline {
+        command,
+        job_id: job_id.to_owned(),
+        limit,
+    })
+}
+
+/// How a job ended, if it has.
+fn outcome(command: Command, job: AsyncJob) -> Option<Result<(), Error>> {
+    let code = job.jobresultcode.filter(|code| *code != 0);
+    let failed = |text: &str| {
+        Err(Error::Refused(Refusal {
+            command,
+            stage: Stage::Job,
+            code: code.unwrap_or(INTERNAL_ERROR),
+            cs_code: None,
+            text: text.to_owned(),
+        }))
+    };
+    Some(match (job.jobstatus, &job.jobresult) {
+        (0, _) => return None,
+        (1, Value::Object(result)) if result.get("success").and_then(bool::read) == Some(false) => {
+            failed(&result.get("displaytext").and_then(String::read).unwrap_or_default())
+        }
+        (1, _) => Ok(()),
+        (2, Value::Object(result)) => {
+            let code = result.get("errorcode").and_then(u16::read).or(code);
+            let code = code.unwrap_or(INTERNAL_ERROR);
+            Err(Error::Refused(refusal(command, Stage::Job, code, result)))
+        }
+        (2, Value::String(text)) => failed(text),
+        (2, _) => failed(""),
+        (3, _) => failed("the job was cancelled"),
+        (status, _) => Err(Error::Malformed {
+            command: Command::QueryAsyncJobResult,
+            detail: format!("the job has the status {status}"),
+        }),
+    })
+}

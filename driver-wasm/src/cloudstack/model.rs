@@ -1,0 +1,292 @@
+//! What CloudStack answers, as far as the driver looks at it. Other members are ignored.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::lenient;
+use crate::contract::types::State;
+
+/// A zone.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Zone {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// Its name.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub name: String,
+    /// `Basic` or `Advanced`.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    networktype: String,
+}
+
+impl Zone {
+    /// Whether its machines share one network with public addresses.
+    pub fn is_basic(&self) -> bool {
+        self.networktype.eq_ignore_ascii_case("Basic")
+    }
+}
+
+/// A template.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Template {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// Its name.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub name: String,
+}
+
+/// A service offering.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServiceOffering {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// Its name.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub name: String,
+    /// Whether it leaves the number of CPUs and the memory to whoever deploys.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub iscustomized: bool,
+}
+
+/// A virtual machine.
+#[derive(Clone, Debug, Deserialize)]
+pub struct VirtualMachine {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// Its name.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub name: String,
+    /// How it does.
+    #[serde(default)]
+    pub state: VirtualMachineState,
+    #[serde(default)]
+    nic: Vec<Nic>,
+    /// The name of its key pair, until CloudStack 4.16.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    keypair: String,
+    /// The names of its key pairs, separated by commas, since CloudStack 4.17.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    keypairs: String,
+}
+
+impl VirtualMachine {
+    /// Whether it was deployed with that key pair.
+    pub fn has_key_pair(&self, name: &str) -> bool {
+        self.keypair == name || self.keypairs.split(',').any(|k| k.trim() == name)
+    }
+
+    /// Its default network interface.
+    pub fn default_nic(&self) -> Option<&Nic> {
+        self.nic
+            .iter()
+            .find(|nic| nic.isdefault)
+            .or_else(|| self.nic.first())
+    }
+}
+
+/// How a virtual machine does.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+pub struct VirtualMachineState(pub String);
+
+impl VirtualMachineState {
+    /// The state in docker-machine's terms.
+    pub fn state(&self) -> State {
+        match self.0.as_str() {
+            "Starting" => State::Starting,
+            // It moves to another host without a pause.
+            "Running" | "Migrating" => State::Running,
+            "Stopping" => State::Stopping,
+            "Stopped" | "Shutdowned" => State::Stopped,
+            "Destroyed" | "Expunging" => State::NotFound,
+            _ => State::Error,
+        }
+    }
+
+    /// Whether it will change by itself.
+    pub fn is_transitional(&self) -> bool {
+        matches!(self.0.as_str(), "Starting" | "Stopping" | "Migrating")
+    }
+
+    /// Whether the machine does not exist any more. CloudStack keeps destroyed machines for a day, unless they are
+    /// expunged.
+    pub fn is_gone(&self) -> bool {
+        self.state() == State::NotFound
+    }
+}
+
+/// A network interface.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Nic {
+    /// The id of its network.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub networkid: String,
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    ipaddress: String,
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    ip6address: String,
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    isdefault: bool,
+    /// The type of its network, as in [`Network`]; may be missing.
+    #[serde(default, deserialize_with = "lenient::or_default", rename = "type")]
+    pub network_type: String,
+}
+
+impl Nic {
+    /// Its IPv4 address, or else its IPv6 address.
+    pub fn address(&self) -> Option<&str> {
+        [self.ipaddress.as_str(), self.ip6address.as_str()]
+            .into_iter()
+            .find(|address| !address.is_empty())
+    }
+
+    /// Whether its address is reached as it is.
+    pub fn is_shared(&self) -> bool {
+        self.network_type.eq_ignore_ascii_case("Shared")
+    }
+}
+
+/// A guest network.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Network {
+    /// Its name.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub name: String,
+    /// `Isolated`, `Shared` or `L2`.
+    #[serde(default, deserialize_with = "lenient::or_default", rename = "type")]
+    pub network_type: String,
+    /// The id of the VPC that it is a tier of.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub vpcid: String,
+}
+
+/// A public address.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PublicIpAddress {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// The address itself.
+    #[serde(deserialize_with = "lenient::required")]
+    pub ipaddress: String,
+    /// Whether the machines of the network reach the outside through it.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub issourcenat: bool,
+    /// Whether it belongs to one machine entirely, so that no port of it can be forwarded.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub isstaticnat: bool,
+}
+
+/// A port-forwarding rule.
+#[derive(Clone, Debug, Deserialize)]
+pub struct PortForwardingRule {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// The machine that the port is forwarded to.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub virtualmachineid: String,
+    /// The public address.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub ipaddress: String,
+    /// The first port of the public address.
+    #[serde(default, deserialize_with = "lenient::option")]
+    pub publicport: Option<u16>,
+}
+
+/// What the cloud lets its users do.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Capability {
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub(super) allowuserexpungerecovervm: bool,
+}
+
+/// The answer to a command that is carried out by a job.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Submitted {
+    /// The job.
+    #[serde(deserialize_with = "lenient::required")]
+    pub jobid: String,
+}
+
+/// The answer to `deployVirtualMachine`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Deployed {
+    /// The virtual machine, which exists from now on.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// The job that starts it.
+    #[serde(deserialize_with = "lenient::required")]
+    pub jobid: String,
+}
+
+/// The answer to `queryAsyncJobResult`.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct AsyncJob {
+    #[serde(deserialize_with = "lenient::required")]
+    pub(super) jobstatus: u64,
+    #[serde(default, deserialize_with = "lenient::option")]
+    pub(super) jobresultcode: Option<u16>,
+    #[serde(default)]
+    pub(super) jobresult: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn states_have_their_terms() {
+        let table = [
+            ("Starting", State::Starting),
+            ("Running", State::Running),
+            ("Migrating", State::Running),
+            ("Stopping", State::Stopping),
+            ("Stopped", State::Stopped),
+            ("Shutdowned", State::Stopped),
+            ("Destroyed", State::NotFound),
+            ("Expunging", State::NotFound),
+            ("Error", State::Error),
+            ("Unknown", State::Error),
+            ("", State::Error),
+        ];
+        for (name, state) in table {
+            assert_eq!(VirtualMachineState(name.to_owned()).state(), state);
+        }
+    }
+
+    #[test]
+    fn machines_of_old_and_new_versions_are_read() {
+        // CloudStack 3 and 4.2: ids as numbers, booleans as strings.
+        let old: VirtualMachine = serde_json::from_value(json!({
+            "id": 17165, "name": "m1", "state": "Running", "keypair": "m1-key", "cpunumber": "1",
+            "nic": [
+                {"id": 1, "networkid": 2, "ipaddress": "10.0.0.2", "isdefault": "false"},
+                {"id": 2, "networkid": 3, "ipaddress": "10.0.0.3", "isdefault": "true", "type": "Isolated"},
+            ],
+        }))
+        .unwrap();
+        assert_eq!(old.id, "17165");
+        assert!(old.has_key_pair("m1-key") && !old.has_key_pair("m1") && !old.has_key_pair("key"));
+        assert_eq!(old.default_nic().unwrap().address(), Some("10.0.0.3"));
+
+        let new: VirtualMachine = serde_json::from_value(json!({
+            "id": "5a", "name": "m1", "state": "Stopped", "keypairs": "other, m1-key",
+            "nic": [{"networkid": "3", "ip6address": "2001:db8::1", "type": "Shared"}],
+        }))
+        .unwrap();
+        assert!(new.has_key_pair("m1-key"));
+        let nic = new.default_nic().unwrap();
+        assert_eq!(nic.address(), Some("2001:db8::1"));
+        assert!(nic.is_shared());
+
+        let bare: VirtualMachine = serde_json::from_value(json!({"id": "5a"})).unwrap();
+        assert!(bare.default_nic().is_none());
+        assert_eq!(bare.state.state(), State::Error);
+    }
+}

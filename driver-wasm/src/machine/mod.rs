@@ -1,0 +1,82 @@
+//! The operations on a machine.
+
+mod check;
+mod create;
+mod name;
+mod network;
+mod power;
+mod remove;
+mod resolve;
+mod saved;
+mod status;
+
+pub use check::check;
+pub use create::create;
+pub use power::{kill, restart, start, stop};
+pub use remove::remove;
+pub use status::status;
+
+use crate::cloudstack::{Backoff, Cloud, Error, VirtualMachine};
+use crate::contract::types::Machine;
+use saved::Saved;
+
+/// The user that the templates let in by SSH.
+const SSH_USER: &str = "root";
+/// The port of SSH.
+const SSH_PORT: u16 = 22;
+/// The port of the Docker engine.
+const ENGINE_PORT: u16 = 2376;
+/// The port of the master of a Docker Swarm.
+const SWARM_PORT: u16 = 3376;
+
+/// How long a virtual machine may take to leave a state that it leaves by itself, in milliseconds.
+const SETTLE_LIMIT: u64 = 10 * 60_000;
+
+/// The machine's virtual machine: the one whose id is saved, or else the one that bears the machine's mark.
+fn find(
+    cloud: &Cloud<'_>,
+    machine: &Machine,
+    saved: &Saved,
+) -> Result<Option<VirtualMachine>, Error> {
+    if let Some(id) = saved.vm_id() {
+        return cloud.virtual_machine(id);
+    }
+    match saved.key_pair() {
+        Some(key_pair) => cloud.virtual_machine_with_key_pair(&machine.name, key_pair),
+        None => Ok(None),
+    }
+}
+
+/// Looks for the virtual machine of a deployment whose answer was lost. CloudStack may still be at it, so this looks
+/// more than once.
+fn find_lost(
+    cloud: &Cloud<'_>,
+    machine: &Machine,
+    saved: &Saved,
+) -> Result<Option<VirtualMachine>, Error> {
+    /// CloudStack records a machine before it answers, within moments.
+    const PATIENCE: u64 = 15_000;
+    let mut backoff = Backoff::new(cloud.client(), PATIENCE);
+    loop {
+        let found = find(cloud, machine, saved)?;
+        if found.is_some() || !backoff.pause(cloud.client())? {
+            return Ok(found);
+        }
+    }
+}
+
+/// Waits until a virtual machine is in a state that it does not leave by itself, and reads it anew; nothing if it is
+/// gone. After [`SETTLE_LIMIT`] it is returned in the state that it is still in.
+fn settle(
+    cloud: &Cloud<'_>,
+    mut vm: VirtualMachine,
+) -> Result<Option<VirtualMachine>, Error> {
+    let mut backoff = Backoff::new(cloud.client(), SETTLE_LIMIT);
+    while vm.state.is_transitional() && backoff.pause(cloud.client())? {
+        match cloud.virtual_machine(&vm.id)? {
+            Some(now) => vm = now,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(vm))
+}

@@ -1,0 +1,94 @@
+//! Names in the cloud.
+
+use crate::contract::types::{Error, ErrorKind, Machine};
+use crate::failure;
+
+/// The most characters of a virtual machine's name: it becomes a host name.
+const MAX_NAME: usize = 63;
+
+/// The most characters of a key pair's name, CloudStack's column for it.
+const MAX_KEY_PAIR_NAME: usize = 255;
+
+/// Checks that a machine's name can be a virtual machine's. docker-machine allows more.
+pub(super) fn check(name: &str) -> Result<(), Error> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let fault = if name.is_empty() {
+        "is empty".to_owned()
+    } else if name.chars().count() > MAX_NAME {
+        format!("is longer than {MAX_NAME} characters")
+    } else if let Some(c) = name.chars().find(|c| !is_allowed(*c)) {
+        format!("has the character \"{}\"", c.escape_default())
+    } else if name.starts_with(|c: char| !c.is_ascii_alphabetic()) {
+        "does not begin with a letter".to_owned()
+    } else if name.ends_with('-') {
+        "ends with a dash".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(failure::hinted(
+        ErrorKind::InvalidOption,
+        format!("\"{}\" cannot be the name of a machine in BT Cloud Compute: it {fault}", name.escape_debug()),
+        format!(
+            "Take 1 to {MAX_NAME} ASCII letters, digits and dashes, of which the first is a letter and the last is no dash"
+        ),
+    ))
+}
+
+/// The name of a machine's key pair in CloudStack. It is the machine's mark too: no other machine has it, and CloudStack
+/// shows it with the virtual machine that was deployed with it.
+pub(super) fn key_pair(machine: &Machine) -> Result<String, Error> {
+    if machine.id.is_empty() {
+        let message = format!("the machine \"{}\" has no id", machine.name);
+        return Err(failure::error(ErrorKind::Internal, message));
+    }
+    let name = format!("{}-{}", machine.name, machine.id);
+    if name.chars().count() > MAX_KEY_PAIR_NAME {
+        let message = format!("the name of the SSH key pair, {name}, is longer than {MAX_KEY_PAIR_NAME} characters");
+        return Err(failure::error(ErrorKind::InvalidOption, message));
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::machine;
+
+    #[test]
+    fn names_are_host_names() {
+        let longest = "m".repeat(63);
+        for good in ["m", "M1", "my-machine-2", "a--b", longest.as_str()] {
+            check(good).unwrap();
+        }
+        let too_long = "m".repeat(64);
+        let cases = [
+            ("", "is empty"),
+            (too_long.as_str(), "is longer than 63 characters"),
+            ("my.machine", "has the character \".\""),
+            ("my_machine", "has the character \"_\""),
+            ("mä", "has the character \"\\u{e4}\""),
+            ("m\u{1b}", "has the character \"\\u{1b}\""),
+            ("1m", "does not begin with a letter"),
+            ("-m", "does not begin with a letter"),
+            ("m-", "ends with a dash"),
+        ];
+        for (bad, fault) in cases {
+            let error = check(bad).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::InvalidOption);
+            assert!(error.message.ends_with(&format!("it {fault}")), "{error:?}");
+            assert!(!error.message.contains('\u{1b}'));
+        }
+    }
+
+    #[test]
+    fn the_key_pair_is_named_after_machine_and_id() {
+        let mut machine = machine();
+        assert_eq!(key_pair(&machine).unwrap(), "m1-0123456789abcdef0123");
+        machine.name = "m".repeat(63);
+        key_pair(&machine).unwrap();
+        machine.id = "0".repeat(192);
+        assert_eq!(key_pair(&machine).unwrap_err().kind, ErrorKind::InvalidOption);
+        machine.id.clear();
+        assert_eq!(key_pair(&machine).unwrap_err().kind, ErrorKind::Internal);
+    }
+}

@@ -1,0 +1,5 @@
+//! x
+use crate::Result;
+pub(crate) fn run() -> Result<()> {
+    Ok(())
+}

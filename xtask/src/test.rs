@@ -1,0 +1,120 @@
+//! `cargo xtask test`: every test of the workspace, with the programs that the tests use.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Result, cargo, is_installed, output, root, setup, target_dir};
+
+/// A program that is not ours, with which tests drive ours.
+struct Foreign {
+    /// What it is.
+    name: &'static str,
+    /// The tests that need it have this in their names.
+    tests: &'static str,
+    /// The variable that tells the tests where it is.
+    variable: &'static str,
+    /// Provides it.
+    provide: fn() -> Result<PathBuf>,
+}
+
+const FOREIGN: [Foreign; 3] = [
+    Foreign {
+        name: "docker-machine 0.16.2, built from its Go module",
+        tests: "docker_machine_client",
+        variable: "TEST_DOCKER_MACHINE",
+        provide: || build_go_client("docker-machine"),
+    },
+    Foreign {
+        name: "rancher-machine, built from its Go module",
+        tests: "rancher_machine_client",
+        variable: "TEST_RANCHER_MACHINE",
+        provide: || build_go_client("rancher-machine"),
+    },
+    Foreign {
+        name: "the CloudStack client cs, from PyPI",
+        tests: "cs_client",
+        variable: "TEST_CS_PYTHON",
+        provide: install_cs,
+    },
+];
+
+/// Runs the tests; `arguments` go to the test programs, such as a part of a test's name.
+pub(crate) fn run(arguments: &[&str]) -> Result<()> {
+    setup::build()?;
+    let mut tests = cargo();
+    tests
+        .args(["test", "--workspace", "--no-fail-fast", "--"])
+        .args(arguments);
+    let mut skipped = Vec::new();
+    for foreign in FOREIGN {
+        match (foreign.provide)() {
+            Ok(path) => drop(tests.env(foreign.variable, path)),
+            Err(reason) => {
+                tests.args(["--skip", foreign.tests]);
+                skipped.push(format!("tests with {}: {reason}", foreign.name));
+            }
+        }
+    }
+    if std::env::var_os("DOCKER_MACHINE_BIN").is_none() {
+        tests.args(["--skip", "chosen_client"]);
+        skipped
+            .push("tests with a client of your choice: DOCKER_MACHINE_BIN names none".to_owned());
+    }
+    let result = crate::run(&mut tests);
+    println!(
+        "\nSkipped: {}",
+        if skipped.is_empty() { "nothing" } else { "" }
+    );
+    for skipped in &skipped {
+        println!("  {skipped}");
+    }
+    // On a build server everything has to be there, but for the client that only a person can choose.
+    if std::env::var_os("CI").is_some() && skipped.len() > 1 {
+        return result.and(Err(
+            "some tests were skipped, which CI does not allow".to_owned()
+        ));
+    }
+    result
+}
+
+/// Builds a genuine client with Go's ordinary tools.
+fn build_go_client(name: &str) -> Result<PathBuf> {
+    if !is_installed("go") {
+        return Err("Go is not installed".to_owned());
+    }
+    let module = root().join("tests/clients").join(name);
+    let program = target_dir().join("clients").join(name);
+    println!("Building {name} with Go");
+    let mut go = Command::new("go");
+    go.arg("build")
+        .arg("-C")
+        .arg(&module)
+        .args(["-mod=readonly", "-buildvcs=false", "-o"])
+        .arg(&program)
+        .arg(".");
+    output(&mut go)?;
+    Ok(program)
+}
+
+/// Installs the client `cs` into an environment of its own, and tells its Python.
+fn install_cs() -> Result<PathBuf> {
+    if !is_installed("python3") {
+        return Err("Python 3 is not installed".to_owned());
+    }
+    let environment = target_dir().join("clients").join("cs");
+    let python = environment.join("bin").join("python");
+    if !has_cs(&python) {
+        println!("Installing cs with pip");
+        output(
+            Command::new("python3")
+                .args(["-m", "venv", "--clear"])
+                .arg(&environment),
+        )?;
+        output(Command::new(&python).args(["-m", "pip", "install", "--quiet", "cs==5.2.0"]))?;
+    }
+    Ok(python)
+}
+
+fn has_cs(python: &Path) -> bool {
+    output(Command::new(python).args(["-c", "import cs"])).is_ok()
+}
