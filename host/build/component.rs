@@ -25,15 +25,27 @@ pub(crate) fn build(directory: &str, library: &str) -> Result<PathBuf, Box<dyn e
         .skip(1)
         .find(|directory| directory.join("Cargo.lock").is_file())
         .ok_or("the driver's package is in no workspace")?;
-    let sources =
-        [package.join("src"), package.join("Cargo.toml"), workspace.join("Cargo.lock"), workspace.join("wit")];
+    let sources = [
+        package.join("src"),
+        package.join("Cargo.toml"),
+        workspace.join("Cargo.lock"),
+        workspace.join("wit"),
+    ];
     for source in sources {
         println!("cargo::rerun-if-changed={}", source.display());
     }
     let target_dir = Path::new(&variable("OUT_DIR")?).join("component");
     let mut cargo = Command::new(variable("CARGO")?);
     cargo
-        .args(["build", "--quiet", "--lib", "--target", "wasm32-wasip2", "--profile", "component"])
+        .args([
+            "build",
+            "--quiet",
+            "--lib",
+            "--target",
+            "wasm32-wasip2",
+            "--profile",
+            "component",
+        ])
         .arg("--manifest-path")
         .arg(package.join("Cargo.toml"))
         .arg("--target-dir")
@@ -42,9 +54,14 @@ pub(crate) fn build(directory: &str, library: &str) -> Result<PathBuf, Box<dyn e
         cargo.env_remove(name);
     }
     if !cargo.status()?.success() {
-        return Err("the driver component cannot be built; if its target is missing, \
+        return Err(
+            "the driver component cannot be built; if its target is missing, \
                     `rustup target add wasm32-wasip2` or `cargo xtask build` adds it"
-            .into());
+                .into(),
+        );
     }
-    Ok(target_dir.join("wasm32-wasip2/component").join(library).with_extension("wasm"))
+    Ok(target_dir
+        .join("wasm32-wasip2/component")
+        .join(library)
+        .with_extension("wasm"))
 }

@@ -16,6 +16,9 @@ fn main() -> Result<(), Box<dyn error::Error>> {
     let component = fs::canonicalize(&component)
         .map_err(|e| format!("the driver component {}: {e}", component.display()))?;
     println!("cargo::rerun-if-changed={}", component.display());
-    println!("cargo::rustc-env=BTCLOUD_DRIVER_COMPONENT_FILE={}", component.display());
+    println!(
+        "cargo::rustc-env=BTCLOUD_DRIVER_COMPONENT_FILE={}",
+        component.display()
+    );
     Ok(())
 }

@@ -21,4 +21,5 @@ pub mod cli;
 pub mod contract;
 mod files;
 pub mod machine;
+pub mod plugin;
 pub mod sandbox;

@@ -313,6 +313,14 @@ impl Machine {
             .map_err(|_| Error::NoAddress)
     }
 
+    /// The machine's address as it was told last, if that is one of IPv6; else empty.
+    pub fn ipv6(&self) -> String {
+        match self.ip() {
+            Ok(IpAddr::V6(ip)) => ip.to_string(),
+            _ => String::new(),
+        }
+    }
+
     /// The host name or address for SSH.
     ///
     /// # Errors

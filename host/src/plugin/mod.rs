@@ -8,11 +8,11 @@ pub mod rpc;
 mod service;
 pub mod wire;
 
-use std::io::{self, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io;
+use std::net::TcpListener;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -48,7 +48,10 @@ pub fn main(driver_name: &'static str, driver: LazyDriver) -> ExitCode {
     match serve(driver_name, driver) {
         Ok(exit) => exit,
         Err(error) => {
-            say(&mut io::stderr(), &format!("the plugin cannot serve on 127.0.0.1: {error}"));
+            say(
+                &mut io::stderr(),
+                &format!("the plugin cannot serve on 127.0.0.1: {error}"),
+            );
             ExitCode::FAILURE
         }
     }
@@ -73,15 +76,26 @@ fn serve(driver_name: &'static str, driver: LazyDriver) -> io::Result<ExitCode> 
 
     let cancel = Cancel::default();
     let surroundings = Surroundings::of_process(Arc::new(ToClient), cancel.clone());
-    let machine = Arc::new(Machine::new(Arc::new(driver), surroundings, Record::default()));
+    let machine = Arc::new(Machine::new(
+        Arc::new(driver),
+        surroundings,
+        Record::default(),
+    ));
     let (events, inbox) = mpsc::channel();
     let signals = events.clone();
     // Without a handler the process just ends, and the client sees that.
     let handled = ctrlc::set_handler(move || drop(signals.send(Event::Signal)));
     if let Err(error) = handled {
-        say(&mut io::stderr(), &format!("signals cannot be handled: {error}"));
+        say(
+            &mut io::stderr(),
+            &format!("signals cannot be handled: {error}"),
+        );
     }
-    let service = Arc::new(DriverService::new(driver_name, Arc::clone(&machine), events.clone()));
+    let service = Arc::new(DriverService::new(
+        driver_name,
+        Arc::clone(&machine),
+        events.clone(),
+    ));
     thread::spawn(move || accept(&listener, &service, &events));
 
     let mut deadline = Instant::now() + HEARTBEAT_TIMEOUT;
@@ -106,7 +120,10 @@ fn serve(driver_name: &'static str, driver: LazyDriver) -> io::Result<ExitCode> 
             Ok(Event::HungUp) => {}
             Ok(Event::Signal) | Err(RecvTimeoutError::Disconnected) => break ExitCode::FAILURE,
             Err(RecvTimeoutError::Timeout) => {
-                say(&mut io::stderr(), "no heartbeat from the client for 10 seconds; closing");
+                say(
+                    &mut io::stderr(),
+                    "no heartbeat from the client for 10 seconds; closing",
+                );
                 break ExitCode::FAILURE;
             }
         }
@@ -123,13 +140,20 @@ fn accept(listener: &TcpListener, service: &Arc<DriverService>, events: &Sender<
         let Ok(stream) = stream else { continue };
         let (service, events) = (Arc::clone(service), events.clone());
         let spawned = thread::Builder::new().spawn(move || {
-            if let Some(error) = converse(stream, &service) {
+            let ended = rpc::serve(stream, &service);
+            if let Some(error) = ended.error {
                 say(&mut io::stderr(), &format!("a connection ended: {error}"));
             }
-            drop(events.send(Event::HungUp));
+            // One that never called was no client.
+            if ended.calls > 0 {
+                drop(events.send(Event::HungUp));
+            }
         });
         if let Err(error) = spawned {
-            say(&mut io::stderr(), &format!("a connection cannot be served: {error}"));
+            say(
+                &mut io::stderr(),
+                &format!("a connection cannot be served: {error}"),
+            );
         }
     }
 }

@@ -1,0 +1,313 @@
+use std::fs;
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use super::*;
+use crate::plugin::rpc::{REQUEST, RESPONSE};
+use crate::plugin::wire::{self, CreateFlag, FlagValue};
+
+fn hex(text: &str) -> Vec<u8> {
+    let digits: Vec<_> = text.chars().filter_map(|c| c.to_digit(16)).collect();
+    digits
+        .chunks(2)
+        .map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap())
+        .collect()
+}
+
+fn decode_all(bytes: &[u8]) -> Result<Vec<Value>, Error> {
+    let mut decoder = Decoder::new(Cursor::new(bytes), Limits::default());
+    let mut values = Vec::new();
+    while let Some(value) = decoder.next_value()? {
+        values.push(value);
+    }
+    Ok(values)
+}
+
+/// A captured stream, after the greeting of HTTP.
+fn captured(name: &str) -> Vec<u8> {
+    let path = format!(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/{}.bin"),
+        name
+    );
+    after_greeting(&fs::read(path).unwrap())
+}
+
+fn after_greeting(bytes: &[u8]) -> Vec<u8> {
+    let greeting = bytes.windows(2).position(|two| two == b"\n\n").unwrap();
+    bytes[greeting + 2..].to_vec()
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
+
+/// The bodies of the calls or answers to a method.
+fn bodies(stream: &str, method: &str) -> Vec<(Value, Value)> {
+    let values = decode_all(&captured(stream)).unwrap();
+    let pairs = values
+        .chunks(2)
+        .map(|pair| (pair[0].clone(), pair[1].clone()));
+    pairs
+        .filter(|(header, _)| header.text_field("ServiceMethod").ends_with(method))
+        .collect()
+}
+
+/// The example and the tables of Go's `encoding/gob/doc.go` and `codec_test.go`.
+#[test]
+fn the_examples_of_gos_documentation_decode() {
+    let point = hex(
+        "1f ff81 03 01 01 05 506f696e74 01 ff82 00 01 02 01 01 58 01 04 00 01 01 59 01 04 00 00 00
+         07 ff82 01 2c 01 42 00",
+    );
+    let expected = Value::structure([("X", Value::Int(22)), ("Y", Value::Int(33))]);
+    assert_eq!(decode_all(&point).unwrap(), [expected]);
+    for (bytes, expected) in [
+        ("03 04 00 06", Value::Int(3)),
+        ("05 04 00 fe0101", Value::Int(-129)),
+        ("03 06 00 07", Value::Uint(7)),
+        ("05 06 00 fe0100", Value::Uint(256)),
+        ("0b 06 00 f8ffffffffffffffff", Value::Uint(u64::MAX)),
+        ("0b 04 00 f8ffffffffffffffff", Value::Int(i64::MIN)),
+        ("05 08 00 fe3140", Value::Float(17.0)),
+        ("03 02 00 01", Value::Bool(true)),
+        ("07 0c 00 04 64656d6f", text("demo")),
+    ] {
+        assert_eq!(decode_all(&hex(bytes)).unwrap(), [expected], "{bytes}");
+    }
+}
+
+#[test]
+fn every_captured_stream_decodes() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
+    let mut streams = 0;
+    for entry in fs::read_dir(directory).unwrap() {
+        let path: PathBuf = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "bin") {
+            let values = decode_all(&after_greeting(&fs::read(&path).unwrap())).unwrap();
+            assert!(
+                !values.is_empty() && values.len() % 2 == 0,
+                "{}",
+                path.display()
+            );
+            streams += 1;
+        }
+    }
+    assert_eq!(streams, 16);
+}
+
+#[test]
+fn the_flags_of_a_genuine_plugin_decode() {
+    let answers = bodies("demo-flags-help.s2c", "GetCreateFlags");
+    let [(_, Value::List(flags))] = answers.as_slice() else {
+        panic!("{answers:?}")
+    };
+    let kinds: Vec<_> = flags
+        .iter()
+        .map(|flag| match flag {
+            Value::Interface(Some(held)) => (held.0.as_str(), held.1.text_field("Name")),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    for kind in ["StringFlag", "IntFlag", "BoolFlag", "StringSliceFlag"] {
+        let name = format!("*mcnflag.{kind}");
+        assert!(
+            kinds
+                .iter()
+                .any(|(k, n)| **k == name && n.starts_with("demo-")),
+            "{kinds:?}"
+        );
+    }
+}
+
+#[test]
+fn the_flags_of_a_genuine_client_decode() {
+    let calls = bodies("demo-precreate-error.c2s", "SetConfigFromFlags");
+    let [(_, argument)] = calls.as_slice() else {
+        panic!("{calls:?}")
+    };
+    let flags = wire::flags_from_gob(argument.clone()).unwrap();
+    assert_eq!(flags["driver"], FlagValue::String("demo".to_owned()));
+    assert_eq!(flags["swarm-master"], FlagValue::Bool(false));
+    assert!(
+        flags
+            .values()
+            .any(|flag| matches!(flag, FlagValue::StringSlice(_))),
+        "{flags:?}"
+    );
+    assert!(
+        flags.values().any(|flag| matches!(flag, FlagValue::Int(_))),
+        "{flags:?}"
+    );
+}
+
+#[test]
+fn an_error_of_a_genuine_plugin_decodes() {
+    let answers = bodies("demo-precreate-error.s2c", "PreCreateCheck");
+    let [(header, body)] = answers.as_slice() else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(header.text_field("Error"), "pre-create says no: «ü»");
+    assert_eq!(*body, Value::Struct(Vec::new()));
+}
+
+/// A stream that is cut off anywhere ends, or is an error; it is never taken for something else.
+#[test]
+fn a_truncated_stream_ends_or_is_an_error() {
+    for name in [
+        "demo-precreate-error.c2s",
+        "demo-flags-help.s2c",
+        "btcloud-create-inner.s2c",
+    ] {
+        let stream = captured(name);
+        let whole = decode_all(&stream).unwrap();
+        for length in 0..stream.len() {
+            if let Ok(values) = decode_all(&stream[..length]) {
+                assert_eq!(values, whole[..values.len()], "{name} cut at {length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_garbled_stream_is_no_danger() {
+    let stream = captured("demo-precreate-error.c2s");
+    for position in 0..stream.len() {
+        for change in [0x01, 0x80, 0xff] {
+            let mut garbled = stream.clone();
+            garbled[position] ^= change;
+            // What it decodes to does not matter, only that it ends.
+            drop(decode_all(&garbled));
+        }
+    }
+}
+
+#[test]
+fn what_a_peer_may_make_the_decoder_hold_is_bounded() {
+    // A message that claims 2^63 bytes.
+    let error = decode_all(&hex("f87fffffffffffffff 00")).unwrap_err();
+    assert!(matches!(error, Error::TooLarge(_)), "{error}");
+    // An interface within an interface within …: `[]interface{}` of itself, nested.
+    let mut nested = hex("0c ff81 02 01 02 ff82 00 01 10 00 00");
+    nested[0] = u8::try_from(nested.len() - 1).unwrap();
+    let mut value = hex("ff82 00");
+    for _ in 0..100 {
+        value.extend(hex("01 01 78 ff82 7f 00"));
+    }
+    nested.push(u8::try_from(256 - 2).unwrap());
+    nested.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
+    nested.extend(value);
+    let error = decode_all(&nested).unwrap_err();
+    assert!(matches!(error, Error::TooDeep(_)), "{error}");
+    // A list that claims 2^56 elements and has none.
+    let mut huge = nested[..13].to_vec();
+    huge.extend(hex("0b ff82 00 f8 0100000000000000"));
+    huge[13] = u8::try_from(huge.len() - 14).unwrap();
+    let error = decode_all(&huge).unwrap_err();
+    assert!(matches!(error, Error::Truncated), "{error}");
+    // More types than anybody has.
+    let mut types = Vec::new();
+    for number in 0..=1_000_u16 {
+        let id = (i32::from(number) + 300) * 2;
+        let (negative, positive) = (u16::try_from(id - 1).unwrap(), u16::try_from(id).unwrap());
+        let definition = format!("fe{negative:04x} 02 01 02 fe{positive:04x} 00 01 0c 00 00");
+        let definition = hex(&definition);
+        types.push(u8::try_from(definition.len()).unwrap());
+        types.extend(definition);
+    }
+    assert!(matches!(
+        decode_all(&types).unwrap_err(),
+        Error::TooManyTypes(_)
+    ));
+}
+
+/// The first bytes of a session, as genuine programs sent them.
+#[test]
+fn headers_are_encoded_as_go_does() {
+    let header = |fields: &[(&str, Value)]| {
+        Value::Struct(
+            fields
+                .iter()
+                .map(|(n, v)| ((*n).into(), v.clone()))
+                .collect(),
+        )
+    };
+    let method = ("ServiceMethod", text("RPCServerDriver.GetVersion"));
+    let mut client = Encoder::new(wire::REGISTRY);
+    let mut bytes = client
+        .encode(&REQUEST, &header(std::slice::from_ref(&method)))
+        .unwrap();
+    bytes.extend(client.encode(&wire::EMPTY, &header(&[])).unwrap());
+    assert!(
+        captured("demo-create-error.c2s").starts_with(&bytes),
+        "{bytes:x?}"
+    );
+
+    let mut server = Encoder::new(wire::REGISTRY);
+    let mut bytes = server.encode(&RESPONSE, &header(&[method])).unwrap();
+    bytes.extend(server.encode(&Type::Int, &Value::Int(1)).unwrap());
+    assert!(
+        captured("demo-create-error.s2c").starts_with(&bytes),
+        "{bytes:x?}"
+    );
+}
+
+#[test]
+fn what_is_encoded_decodes_to_the_same() {
+    let flag = |name: &str, value| CreateFlag {
+        name: name.to_owned(),
+        usage: "Usage".to_owned(),
+        env_var: String::new(),
+        value,
+    };
+    let flags = [
+        flag("a", FlagValue::Bool(false)),
+        flag("b", FlagValue::Int(-300)),
+        flag("c", FlagValue::String("ü".to_owned())),
+        flag(
+            "d",
+            FlagValue::StringSlice(vec!["x".to_owned(), String::new()]),
+        ),
+    ];
+    let values: std::collections::BTreeMap<_, _> = flags
+        .iter()
+        .map(|flag| (flag.name.clone(), flag.value.clone()))
+        .collect();
+    let mut encoder = Encoder::new(wire::REGISTRY);
+    let list = wire::create_flags_to_gob(&flags);
+    let argument = wire::flags_to_gob(&values);
+    let mut stream = encoder.encode(&wire::CREATE_FLAGS, &list).unwrap();
+    // The second time no type is defined again.
+    let again = encoder.encode(&wire::CREATE_FLAGS, &list).unwrap();
+    assert!(again.len() < stream.len());
+    stream.extend(again);
+    stream.extend(encoder.encode(&Type::Interface, &argument).unwrap());
+    stream.extend(
+        encoder
+            .encode(&Type::Bytes, &Value::Bytes(vec![0; 70_000]))
+            .unwrap(),
+    );
+
+    let decoded = decode_all(&stream).unwrap();
+    assert_eq!(decoded[0], decoded[1]);
+    let Value::List(decoded_flags) = &decoded[0] else {
+        panic!("{decoded:?}")
+    };
+    assert_eq!(decoded_flags.len(), flags.len());
+    assert_eq!(wire::flags_from_gob(decoded[2].clone()).unwrap(), values);
+    assert_eq!(decoded[3], Value::Bytes(vec![0; 70_000]));
+}
+
+#[test]
+fn a_value_that_does_not_fit_its_type_is_not_sent() {
+    let mut encoder = Encoder::new(wire::REGISTRY);
+    encoder.encode(&Type::Int, &text("1")).unwrap_err();
+    let unknown = Value::interface("*evil.Type", Value::Int(1));
+    encoder
+        .encode(&wire::CREATE_FLAGS, &Value::List(vec![unknown]))
+        .unwrap_err();
+    // The stream is still good.
+    let stream = encoder
+        .encode(&wire::CREATE_FLAGS, &Value::List(Vec::new()))
+        .unwrap();
+    assert_eq!(decode_all(&stream).unwrap(), [Value::List(Vec::new())]);
+}

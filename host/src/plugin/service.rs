@@ -1,0 +1,204 @@
+//! The methods of a driver, `RPCServerDriver` in `libmachine/drivers/rpc/server_driver.go`.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use super::Event;
+use super::gob::{Type, Value};
+use super::rpc::{Reply, Service};
+use super::wire::{self, CreateFlag, FlagValue};
+use crate::contract::{OptionKind, OptionSpec, State};
+use crate::machine::{Change, Error, Flag, Flags, Machine};
+
+/// The name of the service, and the one that clients of the oldest version fall back to.
+const SERVICES: [&str; 2] = ["RPCServerDriver", "RpcServerDriver"];
+
+/// docker-machine's `version.APIVersion`.
+const API_VERSION: i64 = 1;
+
+/// A driver as the client sees it.
+pub(super) struct DriverService {
+    driver_name: &'static str,
+    machine: Arc<Machine>,
+    events: Sender<Event>,
+}
+
+impl DriverService {
+    pub(super) fn new(
+        driver_name: &'static str,
+        machine: Arc<Machine>,
+        events: Sender<Event>,
+    ) -> Self {
+        Self {
+            driver_name,
+            machine,
+            events,
+        }
+    }
+
+    fn create_flags(&self) -> Result<Reply, Error> {
+        let loaded = self.machine.driver().loaded()?;
+        let flags: Vec<_> = loaded.description.options.iter().map(create_flag).collect();
+        Ok(Reply {
+            reply_type: &wire::CREATE_FLAGS,
+            value: wire::create_flags_to_gob(&flags),
+        })
+    }
+
+    fn set_config_from_flags(&self, argument: Value) -> Result<Reply, Error> {
+        let given = wire::flags_from_gob(argument)
+            .ok_or_else(|| Error::Record("the flags are of an unknown type".to_owned()))?;
+        let loaded = self.machine.driver().loaded()?;
+        let mut flags = Flags::new();
+        for spec in &loaded.description.options {
+            match given.get(&spec.name) {
+                // Clients send every number; a zero that is no default means that there is none.
+                Some(FlagValue::Int(0)) if spec.default.is_none() => {}
+                Some(value) => drop(flags.insert(spec.name.clone(), flag(value))),
+                None => {}
+            }
+        }
+        self.machine.configure(&flags)?;
+        let text = |name| match given.get(name) {
+            Some(FlagValue::String(text)) => text.as_str(),
+            _ => "",
+        };
+        let master = given.get("swarm-master") == Some(&FlagValue::Bool(true));
+        self.machine
+            .configure_swarm(master, text("swarm-host"), text("swarm-discovery"));
+        Ok(Reply::empty())
+    }
+
+    fn answer(&self, method: &str, argument: Value) -> Option<Result<Reply, Error>> {
+        let machine = &self.machine;
+        let done = |()| Reply::empty();
+        Some(match method {
+            "Heartbeat" => {
+                self.tell(Event::Heartbeat);
+                Ok(Reply::empty())
+            }
+            "Close" => {
+                self.tell(Event::Close);
+                Ok(Reply::empty())
+            }
+            "GetVersion" => Ok(int(API_VERSION)),
+            "DriverName" => Ok(text(self.driver_name)),
+            "GetCreateFlags" => self.create_flags(),
+            "SetConfigRaw" => match argument {
+                Value::Bytes(json) => machine.load(&json).map(done),
+                _ => Err(Error::Record("it is no text".to_owned())),
+            },
+            "GetConfigRaw" => machine.record().map(|record| Reply {
+                reply_type: &Type::Bytes,
+                value: Value::Bytes(record.to_value().to_string().into_bytes()),
+            }),
+            "SetConfigFromFlags" => self.set_config_from_flags(argument),
+            "GetMachineName" => Ok(text(&machine.name())),
+            "GetIP" => machine.ip().map(|ip| text(&ip.to_string())),
+            // rancher-machine's: the address of a machine that has IPv6 only.
+            "GetIPv6" => Ok(text(&machine.ipv6())),
+            "GetSSHHostname" => machine.ssh_hostname().map(|host| text(&host)),
+            "GetSSHKeyPath" => Ok(text(&machine.ssh_key_path().to_string_lossy())),
+            "GetSSHPort" => Ok(int(machine.ssh_port().into())),
+            "GetSSHUsername" => Ok(text(&machine.ssh_username())),
+            "GetURL" => machine.url().map(|url| text(&url)),
+            "GetState" => machine.state().map(|state| int(state_number(state))),
+            "PreCreateCheck" => machine.check().map(done),
+            "Create" => machine.create().map(|_| Reply::empty()),
+            "Start" => machine.change(Change::Start).map(done),
+            "Stop" => machine.change(Change::Stop).map(done),
+            "Kill" => machine.change(Change::Kill).map(done),
+            "Restart" => machine.change(Change::Restart).map(done),
+            "Remove" => machine.change(Change::Remove).map(done),
+            _ => return None,
+        })
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody listens only when the process is about to end.
+        drop(self.events.send(event));
+    }
+}
+
+impl Service for DriverService {
+    fn is_called(&self, service: &str) -> bool {
+        SERVICES.contains(&service)
+    }
+
+    fn call(&self, method: &str, argument: Value) -> Option<Result<Reply, String>> {
+        Some(
+            self.answer(method, argument)?
+                .map_err(|error| sentence(&error)),
+        )
+    }
+}
+
+/// An error in one line, as clients quote it, with the hint.
+fn sentence(error: &Error) -> String {
+    let text = error.to_string();
+    let lines: Vec<_> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    match error.hint() {
+        Some(hint) => format!("{} ({hint})", lines.join("; ")),
+        None => lines.join("; "),
+    }
+}
+
+fn int(number: i64) -> Reply {
+    Reply {
+        reply_type: &Type::Int,
+        value: Value::Int(number),
+    }
+}
+
+fn text(text: &str) -> Reply {
+    Reply {
+        reply_type: &Type::String,
+        value: Value::String(text.to_owned()),
+    }
+}
+
+/// `state.State` in `libmachine/state/state.go`. A machine that is not found is an error instead.
+fn state_number(state: State) -> i64 {
+    match state {
+        State::None | State::NotFound => 0,
+        State::Running => 1,
+        State::Paused => 2,
+        State::Saved => 3,
+        State::Stopped => 4,
+        State::Stopping => 5,
+        State::Starting => 6,
+        State::Error => 7,
+        State::Timeout => 8,
+    }
+}
+
+fn create_flag(spec: &OptionSpec) -> CreateFlag {
+    let default = spec.default.clone().unwrap_or_default();
+    CreateFlag {
+        name: spec.name.clone(),
+        usage: spec.help.clone(),
+        env_var: spec.env.clone(),
+        value: match spec.kind {
+            OptionKind::Boolean => FlagValue::Bool(false),
+            // The description was checked: a default of a number is one.
+            OptionKind::Integer => FlagValue::Int(default.parse().unwrap_or_default()),
+            OptionKind::TextList => FlagValue::StringSlice(Vec::new()),
+            OptionKind::Text | OptionKind::Endpoint | OptionKind::Secret | OptionKind::File => {
+                FlagValue::String(default)
+            }
+        },
+    }
+}
+
+fn flag(value: &FlagValue) -> Flag {
+    match value.clone() {
+        FlagValue::Bool(on) => Flag::Boolean(on),
+        FlagValue::Int(number) => Flag::Integer(number),
+        FlagValue::String(text) => Flag::Text(text),
+        FlagValue::StringSlice(items) => Flag::TextList(items),
+    }
+}
