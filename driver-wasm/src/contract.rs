@@ -1,5 +1,5 @@
-//! The contract with the host, `machine:driver` in `wit/`, as Rust types. They are the same natively, where the imported
-//! functions alone cannot be called.
+//! The contract with the host, `machine:driver` in `wit/`, as Rust types. They are the same natively, where the
+//! imported functions alone cannot be called.
 
 #[allow(
     missing_docs,

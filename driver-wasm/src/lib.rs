@@ -1,8 +1,8 @@
-//! The built-in driver for BT Cloud Compute, an Apache CloudStack cloud: a WebAssembly component that implements the world
-//! `driver` of `wit/`.
+//! The built-in driver for BT Cloud Compute, an Apache CloudStack cloud: a WebAssembly component that implements the
+//! world `driver` of `wit/`.
 //!
-//! It does no I/O of its own. Everything that it wants from outside goes through [`host::Host`], which are the contract's
-//! imports in the component, and a scripted host in the tests; the logic is the same natively.
+//! It does no I/O of its own. Everything that it wants from outside goes through [`host::Host`], which are the
+//! contract's imports in the component, and a scripted host in the tests; the logic is the same natively.
 //!
 //! - [`options`]: what the user can set.
 //! - [`cloudstack`]: a client of the API: calls, repetitions, jobs, errors.

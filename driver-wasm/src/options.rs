@@ -31,10 +31,7 @@ const DEFAULT_ENDPOINT: &str = "https://cloud.bt.com/client/api";
 
 /// The sentences that the user reads when a required option is missing.
 const REQUIRED: [(&str, &str); 5] = [
-    (
-        API_KEY,
-        "Please specify an API key (--btcloud-api-key).",
-    ),
+    (API_KEY, "Please specify an API key (--btcloud-api-key)."),
     (
         SECRET_KEY,
         "Please specify a secret key (--btcloud-secret-key).",
@@ -171,10 +168,8 @@ fn text(machine: &Machine, option: &str) -> Result<String, Error> {
 }
 
 fn missing(option: &str) -> Error {
-    let sentence = required(option).map_or_else(
-        || format!("Please specify --{option}."),
-        str::to_owned,
-    );
+    let sentence =
+        required(option).map_or_else(|| format!("Please specify --{option}."), str::to_owned);
     failure::error(ErrorKind::InvalidOption, sentence)
 }
 
@@ -266,7 +261,11 @@ mod tests {
     #[test]
     fn a_missing_option_is_told_in_its_sentence() {
         for (option, sentence) in REQUIRED {
-            for empty in [None, Some(Value::Text(" ".to_owned())), Some(Value::Secret(false))] {
+            for empty in [
+                None,
+                Some(Value::Text(" ".to_owned())),
+                Some(Value::Secret(false)),
+            ] {
                 let mut machine = machine();
                 machine.options.retain(|(name, _)| name != option);
                 machine

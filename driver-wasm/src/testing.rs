@@ -1,0 +1,655 @@
+//! Hosts for the tests: a scripted one in virtual time, and a small cloud that remembers what is made in it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::{Map, Value, json};
+
+use crate::contract::clock::Interruption;
+use crate::contract::http::{Failure, FailureKind, Method, Request, Response};
+use crate::contract::keys::KeyType;
+use crate::contract::log::Level;
+use crate::contract::types::{self, Machine, Value as OptionValue};
+use crate::host::Host;
+
+/// What a server does with a request.
+pub(crate) type Answer = Result<Response, Failure>;
+
+/// A machine as the host hands it over before anything is saved.
+pub(crate) fn machine() -> Machine {
+    let text = |text: &str| OptionValue::Text(text.to_owned());
+    let options = [
+        ("btcloud-endpoint", text("https://cloud.example/client/api")),
+        ("btcloud-api-key", OptionValue::Secret(true)),
+        ("btcloud-secret-key", OptionValue::Secret(true)),
+        ("btcloud-zone", text("London")),
+        ("btcloud-template", text("Ubuntu 16.04")),
+        ("btcloud-service-offering", text("Small")),
+    ];
+    Machine {
+        name: "m1".to_owned(),
+        id: "0123456789abcdef0123".to_owned(),
+        swarm_master: false,
+        options: options
+            .map(|(name, value)| (name.to_owned(), value))
+            .to_vec(),
+        saved: "{}".to_owned(),
+    }
+}
+
+/// An answer of CloudStack: the content of its wrapper.
+pub(crate) fn ok(command: &str, content: Value) -> Answer {
+    raw(
+        200,
+        &json!({format!("{}response", command.to_lowercase()): content}).to_string(),
+    )
+}
+
+/// A refusal of CloudStack.
+pub(crate) fn refuse(command: &str, code: u16, text: &str) -> Answer {
+    let content =
+        json!({"uuidList": [], "errorcode": code, "cserrorcode": 4350, "errortext": text});
+    let wrapper = format!("{}response", command.to_lowercase());
+    raw(code, &json!({wrapper: content}).to_string())
+}
+
+/// Any answer.
+pub(crate) fn raw(status: u16, body: &str) -> Answer {
+    Ok(Response {
+        status,
+        body: body.into(),
+    })
+}
+
+/// No answer.
+pub(crate) fn lost(request_sent: bool) -> Answer {
+    Err(Failure {
+        kind: FailureKind::Unreachable,
+        message: "the connection to cloud.example broke".to_owned(),
+        request_sent,
+    })
+}
+
+/// The command of a request.
+pub(crate) fn command(request: &Request) -> &str {
+    param(request, "command").unwrap()
+}
+
+/// A parameter of a request.
+pub(crate) fn param<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
+    let (_, value) = request.params.iter().find(|(n, _)| n == name)?;
+    Some(value)
+}
+
+/// A host with a server behind it, in virtual time.
+pub(crate) struct TestHost<S> {
+    pub(crate) server: RefCell<S>,
+    pub(crate) now: Cell<u64>,
+    pub(crate) requests: RefCell<Vec<Request>>,
+    pub(crate) saved: RefCell<String>,
+    pub(crate) key_types: RefCell<Vec<KeyType>>,
+    pub(crate) lines: RefCell<Vec<String>>,
+    pub(crate) steps: RefCell<Vec<String>>,
+    /// How many more sleeps there are until the user asks to stop.
+    pub(crate) sleeps_left: Cell<Option<u32>>,
+}
+
+/// What answers a host's requests.
+pub(crate) trait Server {
+    fn answer(&mut self, request: &Request, now: u64) -> Answer;
+}
+
+/// A server that plays a script, and panics after its end.
+impl Server for VecDeque<Answer> {
+    fn answer(&mut self, request: &Request, _: u64) -> Answer {
+        self.pop_front()
+            .unwrap_or_else(|| panic!("the script has no answer to {}", command(request)))
+    }
+}
+
+impl TestHost<VecDeque<Answer>> {
+    pub(crate) fn script(answers: impl IntoIterator<Item = Answer>) -> Self {
+        Self::new(answers.into_iter().collect())
+    }
+}
+
+impl<S> TestHost<S> {
+    pub(crate) fn new(server: S) -> Self {
+        Self {
+            server: RefCell::new(server),
+            now: Cell::new(1_000_000),
+            requests: RefCell::default(),
+            saved: RefCell::new("{}".to_owned()),
+            key_types: RefCell::default(),
+            lines: RefCell::default(),
+            steps: RefCell::default(),
+            sleeps_left: Cell::new(None),
+        }
+    }
+
+    /// The commands that were called since this was asked last. Polls of one job in a row count once.
+    pub(crate) fn commands(&self) -> Vec<String> {
+        let mut commands: Vec<_> = self
+            .requests
+            .take()
+            .iter()
+            .map(|request| command(request).to_owned())
+            .collect();
+        commands.dedup_by(|a, b| a == b && a == "queryAsyncJobResult");
+        commands
+    }
+}
+
+impl<S: Server> Host for TestHost<S> {
+    fn send(&self, request: &Request) -> Answer {
+        check_request(request);
+        self.requests.borrow_mut().push(request.clone());
+        self.server.borrow_mut().answer(request, self.now.get())
+    }
+
+    fn ssh_public_key(&self, key_type: KeyType) -> Result<String, types::Error> {
+        self.key_types.borrow_mut().push(key_type);
+        Ok(match key_type {
+            KeyType::Ed25519 => "ssh-ed25519 AAAA".to_owned(),
+            KeyType::Rsa => "ssh-rsa AAAA".to_owned(),
+        })
+    }
+
+    fn save(&self, json: &str) -> Result<(), types::Error> {
+        assert!(serde_json::from_str::<Map<String, Value>>(json).is_ok());
+        *self.saved.borrow_mut() = json.to_owned();
+        Ok(())
+    }
+
+    fn now(&self) -> u64 {
+        self.now.get()
+    }
+
+    fn sleep(&self, ms: u64) -> Result<(), Interruption> {
+        if let Some(left) = self.sleeps_left.get() {
+            let Some(left) = left.checked_sub(1) else {
+                return Err(Interruption::Cancelled);
+            };
+            self.sleeps_left.set(Some(left));
+        }
+        self.now.set(self.now.get() + ms);
+        Ok(())
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        self.lines.borrow_mut().push(format!("{level:?}: {line}"));
+    }
+
+    fn progress(&self, step: &str, number: u32, of: u32) {
+        self.steps
+            .borrow_mut()
+            .push(format!("{number}/{of} {step}"));
+    }
+}
+
+/// What holds for every request.
+fn check_request(request: &Request) {
+    assert_eq!(request.endpoint, "btcloud-endpoint");
+    assert_eq!(request.params[0].0, "command");
+    assert_eq!(param(request, "response"), Some("json"));
+    let is_read = command(request).starts_with("list") || command(request).starts_with("query");
+    assert_eq!(request.method == Method::Get, is_read);
+    for (i, (name, _)) in request.params.iter().enumerate() {
+        assert_eq!(*name, name.to_lowercase());
+        assert!(
+            request.params[..i].iter().all(|(n, _)| n != name),
+            "{name} twice"
+        );
+    }
+    assert_eq!(
+        param(request, "page").is_some(),
+        param(request, "pagesize").is_some()
+    );
+}
+
+/// What the network of the cloud's machines is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NetworkKind {
+    Isolated,
+    Shared,
+    /// A shared one in a zone of the type `Basic`, on a version that tells no type with the interface.
+    Basic,
+    Vpc,
+    L2,
+}
+
+/// What goes wrong with one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is refused.
+    Refuse(u16, &'static str),
+    /// It is never sent.
+    NotSent,
+    /// It is carried out, but its answer is lost.
+    AnswerLost,
+    /// It is carried out, and the driver is killed before it gets the answer: nothing works any more.
+    Kill,
+    /// Its job fails.
+    JobFails,
+}
+
+pub(crate) struct VmRow {
+    pub(crate) name: String,
+    pub(crate) key_pair: String,
+    pub(crate) state: &'static str,
+}
+
+/// A job: when it ends, in which state it leaves its machine, and whether it fails.
+struct Job {
+    ends: u64,
+    vm: Option<(String, &'static str)>,
+    fails: bool,
+}
+
+/// A small cloud with one zone, one template and one network.
+pub(crate) struct FakeCloud {
+    pub(crate) network: NetworkKind,
+    /// How long jobs take, in milliseconds.
+    pub(crate) job_time: u64,
+    pub(crate) takes_ed25519: bool,
+    pub(crate) may_expunge: bool,
+    /// Whether a machine that starts or stops can be destroyed.
+    pub(crate) destroys_busy: bool,
+    pub(crate) vms: BTreeMap<String, VmRow>,
+    pub(crate) keys: BTreeMap<String, String>,
+    /// By id: the machine and the port.
+    pub(crate) rules: BTreeMap<String, (String, u16)>,
+    pub(crate) tags: Vec<String>,
+    /// What goes wrong with the request of that number, from 0, or with each of a command.
+    pub(crate) fault: Option<(u32, Fault)>,
+    pub(crate) faults: BTreeMap<&'static str, Fault>,
+    jobs: BTreeMap<String, Job>,
+    requests: u32,
+    is_dead: bool,
+    next_id: u32,
+}
+
+/// The text for an id that nothing has.
+pub(crate) const GONE: &str = "Unable to execute API command due to invalid value. Invalid parameter id value=x due to \
+    incorrect long value format, or entity does not exist or due to incorrect parameter annotation for the field in api \
+    cmd class.";
+
+impl FakeCloud {
+    pub(crate) fn new(network: NetworkKind) -> Self {
+        Self {
+            network,
+            job_time: 3_000,
+            takes_ed25519: true,
+            may_expunge: true,
+            destroys_busy: false,
+            vms: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            tags: Vec::new(),
+            fault: None,
+            faults: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            requests: 0,
+            is_dead: false,
+            next_id: 0,
+        }
+    }
+
+    /// A cloud with a machine that the driver of 2016 made.
+    pub(crate) fn with_vm(network: NetworkKind, state: &'static str) -> Self {
+        let mut cloud = Self::new(network);
+        cloud.add_vm("vm-old", "m1", "m1-key", state);
+        cloud.keys.insert("m1-key".to_owned(), String::new());
+        cloud
+    }
+
+    pub(crate) fn add_vm(&mut self, id: &str, name: &str, key_pair: &str, state: &'static str) {
+        let row = VmRow {
+            name: name.to_owned(),
+            key_pair: key_pair.to_owned(),
+            state,
+        };
+        self.vms.insert(id.to_owned(), row);
+    }
+
+    /// Puts an end to faults, and lets the driver live again.
+    pub(crate) fn heal(&mut self) {
+        self.fault = None;
+        self.faults.clear();
+        self.is_dead = false;
+    }
+
+    /// What there is, apart from machines that are destroyed.
+    pub(crate) fn contents(&mut self, now: u64) -> Vec<String> {
+        self.pass(now);
+        let vms = self
+            .vms
+            .iter()
+            .filter(|(_, vm)| !matches!(vm.state, "Destroyed" | "Expunging"))
+            .map(|(id, vm)| format!("{id} {}", vm.state));
+        let keys = self.keys.keys().map(|name| format!("key {name}"));
+        let rules = self
+            .rules
+            .iter()
+            .map(|(id, (_, port))| format!("{id} {port}"));
+        vms.chain(keys).chain(rules).collect()
+    }
+
+    fn id(&mut self, prefix: &str) -> String {
+        self.next_id += 1;
+        format!("{prefix}-{}", self.next_id)
+    }
+
+    /// Begins a job, in the course of which its machine is in the one state and at whose end it is in the other.
+    fn job(
+        &mut self,
+        now: u64,
+        vm: Option<(&str, &'static str, &'static str)>,
+        fails: bool,
+    ) -> String {
+        let id = self.id("job");
+        if let Some((vm_id, during, _)) = vm
+            && let Some(row) = self.vms.get_mut(vm_id)
+        {
+            row.state = during;
+        }
+        let job = Job {
+            ends: now + self.job_time,
+            vm: vm.map(|(vm_id, _, after)| (vm_id.to_owned(), if fails { "Error" } else { after })),
+            fails,
+        };
+        self.jobs.insert(id.clone(), job);
+        id
+    }
+
+    /// Ends the jobs whose time has come.
+    fn pass(&mut self, now: u64) {
+        for job in self.jobs.values_mut().filter(|job| job.ends <= now) {
+            if let Some((vm_id, state)) = job.vm.take()
+                && let Some(row) = self.vms.get_mut(&vm_id)
+            {
+                row.state = state;
+            }
+        }
+    }
+
+    fn vm_json(&self, id: &str, row: &VmRow) -> Value {
+        let network_type = match self.network {
+            NetworkKind::Isolated | NetworkKind::Vpc => "Isolated",
+            NetworkKind::Shared => "Shared",
+            NetworkKind::L2 => "L2",
+            NetworkKind::Basic => "",
+        };
+        json!({
+            "id": id, "name": row.name, "displayname": row.name, "account": "me", "state": row.state,
+            "keypair": if self.keys.contains_key(&row.key_pair) { row.key_pair.as_str() } else { "" },
+            "cpunumber": 1, "memory": 512,
+            "nic": [{"id": "nic-1", "networkid": "net-1", "networkname": "my net", "traffictype": "Guest",
+                     "ipaddress": "10.1.1.5", "isdefault": true, "type": network_type}],
+        })
+    }
+
+    fn change(
+        &mut self,
+        command: &str,
+        vm_id: &str,
+        now: u64,
+        (during, after): (&'static str, &'static str),
+        fails: bool,
+    ) -> Answer {
+        let Some(row) = self.vms.get(vm_id) else {
+            return refuse(command, 431, GONE);
+        };
+        if !self.destroys_busy && matches!(row.state, "Starting" | "Stopping") {
+            return refuse(
+                command,
+                530,
+                "Unable to do that: the machine is not in the right state",
+            );
+        }
+        let job = self.job(now, Some((vm_id, during, after)), fails);
+        ok(command, json!({"jobid": job}))
+    }
+
+    fn carry_out(&mut self, request: &Request, now: u64, job_fails: bool) -> Answer {
+        let get = |name: &str| param(request, name).unwrap_or_default();
+        let name = command(request);
+        match name {
+            "listZones" => {
+                let network_type = match self.network {
+                    NetworkKind::Basic => "Basic",
+                    _ => "Advanced",
+                };
+                let zones = json!([
+                    {"id": "zone-1", "name": "London", "networktype": network_type, "securitygroupsenabled": false},
+                    {"id": "zone-2", "name": "Paris", "networktype": "Advanced"},
+                ]);
+                ok(name, json!({"count": 2, "zone": zones}))
+            }
+            "listTemplates" => {
+                assert_eq!(get("templatefilter"), "executable");
+                assert_eq!(get("zoneid"), "zone-1");
+                let templates = json!([{"id": "tpl-1", "name": "Ubuntu 16.04", "zoneid": "zone-1", "isready": true}]);
+                ok(name, json!({"count": 1, "template": templates}))
+            }
+            "listServiceOfferings" => {
+                let offerings = json!([
+                    {"id": "off-1", "name": "Small", "cpunumber": 1, "iscustomized": false},
+                    {"id": "off-2", "name": "Custom", "iscustomized": "true"},
+                ]);
+                ok(name, json!({"count": 2, "serviceoffering": offerings}))
+            }
+            "listCapabilities" => {
+                let capability = json!({"cloudstackversion": "4.6.0", "allowuserexpungerecovervm": self.may_expunge});
+                ok(name, json!({"capability": capability}))
+            }
+            "listVirtualMachines" => {
+                if !get("id").is_empty() && !self.vms.contains_key(get("id")) {
+                    return refuse(name, 431, GONE);
+                }
+                let vms: Vec<_> = self
+                    .vms
+                    .iter()
+                    .filter(|(id, vm)| {
+                        (get("id").is_empty() || *id == get("id")) && vm.name.contains(get("name"))
+                    })
+                    .map(|(id, vm)| self.vm_json(id, vm))
+                    .collect();
+                match vms.len() {
+                    0 => ok(name, json!({})),
+                    count => ok(name, json!({"count": count, "virtualmachine": vms})),
+                }
+            }
+            "listNetworks" => {
+                let (network_type, vpc) = match self.network {
+                    NetworkKind::Vpc => ("Isolated", Some("vpc-1")),
+                    NetworkKind::Isolated => ("Isolated", None),
+                    NetworkKind::L2 => ("L2", None),
+                    NetworkKind::Shared | NetworkKind::Basic => ("Shared", None),
+                };
+                let mut network = json!({"id": "net-1", "name": "my net", "type": network_type});
+                if let Some(vpc) = vpc {
+                    network["vpcid"] = json!(vpc);
+                }
+                ok(name, json!({"count": 1, "network": [network]}))
+            }
+            "listPublicIpAddresses" => {
+                assert_eq!(get("associatednetworkid"), "net-1");
+                let addresses = json!([
+                    {"id": "ip-0", "ipaddress": "192.0.2.10", "issourcenat": false, "isstaticnat": true},
+                    {"id": "ip-1", "ipaddress": "192.0.2.11", "issourcenat": false, "isstaticnat": false},
+                    {"id": "ip-2", "ipaddress": "192.0.2.12", "issourcenat": true, "isstaticnat": false},
+                ]);
+                ok(name, json!({"count": 3, "publicipaddress": addresses}))
+            }
+            "listPortForwardingRules" => {
+                let rules: Vec<_> = self
+                    .rules
+                    .iter()
+                    .map(|(id, (vm, port))| {
+                        json!({"id": id, "virtualmachineid": vm, "publicport": port.to_string(),
+                               "privateport": port.to_string(), "protocol": "tcp", "ipaddressid": "ip-2",
+                               "ipaddress": "192.0.2.12", "state": "Active"})
+                    })
+                    .collect();
+                ok(
+                    name,
+                    json!({"count": rules.len(), "portforwardingrule": rules}),
+                )
+            }
+            "queryAsyncJobResult" => match self.jobs.get(get("jobid")) {
+                None => refuse(name, 431, GONE),
+                Some(job) if job.ends > now => {
+                    ok(name, json!({"jobid": get("jobid"), "jobstatus": 0}))
+                }
+                Some(job) if job.fails => ok(
+                    name,
+                    json!({
+                        "jobstatus": 2, "jobresultcode": 530, "jobresulttype": "object",
+                        "jobresult": {"errorcode": 533, "errortext": "Insufficient capacity"},
+                    }),
+                ),
+                Some(_) => ok(
+                    name,
+                    json!({"jobstatus": 1, "jobresultcode": 0, "jobresult": {"success": true}}),
+                ),
+            },
+            "registerSSHKeyPair" => {
+                if !self.takes_ed25519 && !get("publickey").starts_with("ssh-rsa ") {
+                    return refuse(name, 431, "Public key is invalid");
+                }
+                if self.keys.contains_key(get("name")) {
+                    return refuse(name, 431, "A key pair with name 'x' already exists.");
+                }
+                self.keys
+                    .insert(get("name").to_owned(), get("publickey").to_owned());
+                ok(
+                    name,
+                    json!({"keypair": {"name": get("name"), "fingerprint": "00:11"}}),
+                )
+            }
+            "deleteSSHKeyPair" => match self.keys.remove(get("name")) {
+                Some(_) => ok(name, json!({"success": "true"})),
+                None => refuse(
+                    name,
+                    431,
+                    "A key pair with name 'x' does not exist for account me",
+                ),
+            },
+            "deployVirtualMachine" => {
+                assert_eq!(
+                    (get("zoneid"), get("templateid"), get("serviceofferingid")),
+                    ("zone-1", "tpl-1", "off-1")
+                );
+                assert!(self.keys.contains_key(get("keypair")));
+                let id = self.id("vm");
+                self.add_vm(&id, get("name"), get("keypair"), "Starting");
+                let job = self.job(now, Some((&id, "Starting", "Running")), job_fails);
+                ok(name, json!({"id": id, "jobid": job}))
+            }
+            "startVirtualMachine" => {
+                self.change(name, get("id"), now, ("Starting", "Running"), job_fails)
+            }
+            "stopVirtualMachine" => {
+                if get("forced") == "true"
+                    && let Some(row) = self.vms.get_mut(get("id"))
+                {
+                    row.state = "Running";
+                }
+                self.change(name, get("id"), now, ("Stopping", "Stopped"), job_fails)
+            }
+            "rebootVirtualMachine" => {
+                self.change(name, get("id"), now, ("Running", "Running"), job_fails)
+            }
+            "destroyVirtualMachine" => {
+                let after = if get("expunge") == "true" {
+                    "Expunging"
+                } else {
+                    "Destroyed"
+                };
+                self.change(name, get("id"), now, ("Stopping", after), job_fails)
+            }
+            "createPortForwardingRule" => {
+                assert_eq!((get("ipaddressid"), get("protocol")), ("ip-2", "tcp"));
+                assert_eq!(get("publicport"), get("privateport"));
+                let port: u16 = get("publicport").parse().unwrap();
+                if self.rules.values().any(|(_, taken)| *taken == port) {
+                    let text = format!(
+                        "The range specified, {port}-{port}, conflicts with rule 7 which has {port}-{port}"
+                    );
+                    return refuse(name, 537, &text);
+                }
+                let id = self.id("rule");
+                self.rules
+                    .insert(id.clone(), (get("virtualmachineid").to_owned(), port));
+                let job = self.job(now, None, job_fails);
+                ok(name, json!({"id": id, "jobid": job}))
+            }
+            "deletePortForwardingRule" => match self.rules.contains_key(get("id")) {
+                true => {
+                    if !job_fails {
+                        self.rules.remove(get("id"));
+                    }
+                    let job = self.job(now, None, job_fails);
+                    ok(name, json!({"jobid": job}))
+                }
+                false => refuse(name, 431, GONE),
+            },
+            "createTags" => {
+                assert_eq!(get("resourcetype"), "UserVm");
+                self.tags = (0..2)
+                    .map(|i| {
+                        format!(
+                            "{}={}",
+                            get(&format!("tags[{i}].key")),
+                            get(&format!("tags[{i}].value"))
+                        )
+                    })
+                    .collect();
+                let job = self.job(now, None, job_fails);
+                ok(name, json!({"jobid": job}))
+            }
+            other => panic!("unknown command {other}"),
+        }
+    }
+}
+
+impl Server for FakeCloud {
+    fn answer(&mut self, request: &Request, now: u64) -> Answer {
+        self.pass(now);
+        let name = command(request);
+        let number = self.requests;
+        self.requests += 1;
+        if self.is_dead {
+            return Err(Failure {
+                kind: FailureKind::Refused,
+                message: "dead".to_owned(),
+                request_sent: false,
+            });
+        }
+        let numbered = self
+            .fault
+            .filter(|(at, _)| *at == number)
+            .map(|(_, fault)| fault);
+        let of_command = self
+            .faults
+            .iter()
+            .find(|(n, _)| **n == name)
+            .map(|(_, f)| *f);
+        match numbered.or(of_command) {
+            Some(Fault::Refuse(code, text)) => refuse(name, code, text),
+            Some(Fault::NotSent) => lost(false),
+            Some(Fault::AnswerLost) => {
+                drop(self.carry_out(request, now, false));
+                lost(true)
+            }
+            Some(Fault::Kill) => {
+                drop(self.carry_out(request, now, false));
+                self.is_dead = true;
+                lost(true)
+            }
+            Some(Fault::JobFails) => self.carry_out(request, now, true),
+            None => self.carry_out(request, now, false),
+        }
+    }
+}

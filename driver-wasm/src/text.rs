@@ -21,7 +21,7 @@ pub(crate) fn line(text: &str, limit: usize) -> String {
     shown
 }
 
-/// The words of a body that is not what was expected, a proxy's error page mostly: [`line`] of it without its tags.
+/// The words of a body that is not what was expected, a proxy's error page mostly: [`line()`] of it without its tags.
 pub(crate) fn snippet(body: &str, limit: usize) -> String {
     let mut words = String::new();
     let mut in_tag = false;

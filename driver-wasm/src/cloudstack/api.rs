@@ -24,7 +24,6 @@ pub(crate) struct Deployment<'d> {
     pub(crate) key_pair: &'d str,
 }
 
-#[allow(clippy::missing_errors_doc, reason = "said once, at the type")]
 impl<'h> Cloud<'h> {
     /// The cloud that `host` calls.
     pub fn new(host: &'h dyn Host) -> Self {
@@ -121,7 +120,10 @@ impl<'h> Cloud<'h> {
         address_id: Option<&str>,
     ) -> Result<Vec<PortForwardingRule>, Error> {
         let (command, member) = (Command::ListPortForwardingRules, "portforwardingrule");
-        let params: Vec<Param<'_>> = address_id.map(|id| ("ipaddressid", id)).into_iter().collect();
+        let params: Vec<Param<'_>> = address_id
+            .map(|id| ("ipaddressid", id))
+            .into_iter()
+            .collect();
         match self.client.list_all(command, &params, member) {
             Err(error) if error.is_gone() => Ok(Vec::new()),
             rules => rules,

@@ -29,7 +29,8 @@ const MAX_SNIPPET: usize = 120;
 /// The largest page that CloudStack allows, unless it is configured otherwise.
 const PAGE_SIZE: usize = 500;
 
-/// A parameter of a call: its name, all lower case, and its value. Names in lower case are signed alike by all versions.
+/// A parameter of a call: its name, all lower case, and its value. Names in lower case are signed alike by all
+/// versions.
 pub(super) type Param<'p> = (&'p str, &'p str);
 
 /// Calls the API that the machine's options name.
@@ -267,5 +268,261 @@ fn page<T: DeserializeOwned>(
 fn max_page_size(error: &Error) -> Option<usize> {
     let text = &error.refusal()?.text;
     let (_, max) = text.rsplit_once("max allowed page size value:")?;
-    max.trim().trim_end_matches('.').parse().ok().filter(|max| *max > 0)
+    max.trim()
+        .trim_end_matches('.')
+        .parse()
+        .ok()
+        .filter(|max| *max > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloudstack::{Cloud, Zone};
+    use crate::contract::types::{self, ErrorKind};
+    use crate::testing::{TestHost, lost, ok, param, raw, refuse};
+    use serde_json::json;
+
+    fn zones() -> crate::testing::Answer {
+        ok(
+            "listZones",
+            json!({"count": 1, "zone": [{"id": "z", "name": "London", "networktype": "Basic", "new": [1]}]}),
+        )
+    }
+
+    /// Calls listZones with answers, and returns its outcome, the number of requests and the time it took.
+    fn list_zones(
+        answers: impl IntoIterator<Item = crate::testing::Answer>,
+    ) -> (Result<Vec<Zone>, types::Error>, usize, u64) {
+        let host = TestHost::script(answers);
+        let begin = host.now.get();
+        let outcome = Cloud::new(&host).zones().map_err(types::Error::from);
+        let requests = host.requests.borrow().len();
+        assert!(
+            host.server.borrow().is_empty() || outcome.is_err(),
+            "an answer is left"
+        );
+        (outcome, requests, host.now.get() - begin)
+    }
+
+    #[test]
+    fn an_answer_is_unwrapped() {
+        let (outcome, requests, time) = list_zones([zones()]);
+        let zones = outcome.unwrap();
+        assert_eq!((zones[0].id.as_str(), zones[0].is_basic()), ("z", true));
+        assert_eq!((requests, time), (1, 0));
+        assert!(
+            list_zones([ok("listZones", json!({}))])
+                .0
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_request_has_its_parameters_in_order() {
+        let host = TestHost::script([zones()]);
+        Cloud::new(&host).zones().unwrap();
+        let requests = host.requests.borrow();
+        let names: Vec<_> = requests[0].params.iter().map(|(n, _)| n.as_str()).collect();
+        assert_eq!(
+            names,
+            ["command", "available", "page", "pagesize", "response"]
+        );
+        assert_eq!(requests[0].method, Method::Get);
+        let credentials = CloudstackCredentials {
+            api_key: "btcloud-api-key".to_owned(),
+            secret_key: "btcloud-secret-key".to_owned(),
+        };
+        assert_eq!(requests[0].auth, Auth::Cloudstack(credentials));
+    }
+
+    #[test]
+    fn errors_come_in_both_wrappers() {
+        let body = r#"{"errorresponse": {"uuidList": [], "errorcode": "401", "cserrorcode": 9999, "errortext": "unable to verify user credentials and/or request signature"}}"#;
+        for (status, body) in [
+            (401, body.to_owned()),
+            (401, body.replace("errorresponse", "listzonesresponse")),
+            (200, body.to_owned()),
+        ] {
+            let (outcome, requests, _) = list_zones([raw(status, &body)]);
+            let error = outcome.unwrap_err();
+            assert_eq!(
+                error.message,
+                "CloudStack refused listZones: unable to verify user credentials and/or request signature (error 401/9999)"
+            );
+            assert_eq!((error.kind, requests), (ErrorKind::Authentication, 1));
+            assert!(error.hint.unwrap().contains("clock"));
+        }
+        let (outcome, ..) = list_zones([raw(530, r#"{"listzonesresponse": {}}"#)]);
+        assert_eq!(
+            outcome.unwrap_err().message,
+            "CloudStack refused listZones (error 530)"
+        );
+    }
+
+    #[test]
+    fn what_is_not_cloudstack_is_told_as_such() {
+        let page = "<html><head><title>Welcome\u{7}</title></head><body>to nginx</body></html>";
+        let shown = ": \"Welcome to nginx\"";
+        let cases = [
+            (200, page, shown, ErrorKind::Protocol),
+            (404, page, shown, ErrorKind::Protocol),
+            (302, "", "", ErrorKind::Protocol),
+            (200, "{}", ": \"{}\"", ErrorKind::Protocol),
+            (200, "[1]", ": \"[1]\"", ErrorKind::Protocol),
+            (
+                200,
+                "\"listzonesresponse\"",
+                ": \"\"listzonesresponse\"\"",
+                ErrorKind::Protocol,
+            ),
+        ];
+        for (status, body, shown, kind) in cases {
+            let (outcome, requests, _) = list_zones([raw(status, body)]);
+            let error = outcome.unwrap_err();
+            assert_eq!(
+                error.message,
+                format!(
+                    "The endpoint does not answer listZones like a CloudStack API (HTTP status {status}){shown}"
+                )
+            );
+            assert_eq!((error.kind, requests), (kind, 1));
+            assert!(error.hint.unwrap().contains("--btcloud-endpoint"));
+        }
+        let long = "x".repeat(100_000);
+        let (outcome, ..) = list_zones([raw(200, &long)]);
+        assert!(outcome.unwrap_err().message.len() < 300);
+        let (outcome, ..) = list_zones([ok("listZones", json!({"zone": [{"name": "no id"}]}))]);
+        assert_eq!(outcome.unwrap_err().kind, ErrorKind::Protocol);
+    }
+
+    #[test]
+    fn reads_are_repeated_a_few_times() {
+        let page = "<html>Bad Gateway</html>";
+        for failure in [
+            lost(true),
+            lost(false),
+            raw(502, page),
+            raw(504, ""),
+            refuse("listZones", 503, "busy"),
+        ] {
+            let (outcome, requests, time) = list_zones([failure.clone(), zones()]);
+            outcome.unwrap();
+            assert_eq!((requests, time), (2, 500));
+
+            let (outcome, requests, time) = list_zones(vec![failure; 9]);
+            assert_eq!(outcome.unwrap_err().kind, ErrorKind::Unreachable);
+            assert_eq!((requests, time), (4, 6_000));
+        }
+    }
+
+    #[test]
+    fn what_changes_something_is_repeated_only_if_it_was_never_sent() {
+        let stop = |answers: Vec<crate::testing::Answer>| {
+            let host = TestHost::script(answers);
+            let outcome = Cloud::new(&host).delete_ssh_key_pair("k");
+            assert_eq!(host.requests.borrow()[0].method, Method::Post);
+            (outcome, host.requests.borrow().len())
+        };
+        let done = ok("deleteSSHKeyPair", json!({"success": true}));
+        for failure in [
+            lost(true),
+            raw(502, "x"),
+            refuse("deleteSSHKeyPair", 503, "x"),
+        ] {
+            let (outcome, requests) = stop(vec![failure, done.clone()]);
+            assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Unreachable);
+            assert_eq!(requests, 1);
+        }
+        let (outcome, requests) = stop(vec![lost(false), done]);
+        outcome.unwrap();
+        assert_eq!(requests, 2);
+        let no_success = ok("deleteSSHKeyPair", json!({"success": "false"}));
+        stop(vec![no_success]).0.unwrap_err();
+    }
+
+    #[test]
+    fn the_rate_of_calls_is_kept() {
+        let full = |ms: u64| {
+            let text = format!(
+                "The given user has reached his/her account api limit, please retry after {ms} ms."
+            );
+            refuse("deleteSSHKeyPair", 429, &text)
+        };
+        let done = ok("deleteSSHKeyPair", json!({"success": true}));
+        let delete = |answers: Vec<crate::testing::Answer>| {
+            let host = TestHost::script(answers);
+            let begin = host.now.get();
+            let outcome = Cloud::new(&host).delete_ssh_key_pair("k");
+            (outcome, host.now.get() - begin)
+        };
+        // Even what changes something: it was not carried out.
+        let (outcome, time) = delete(vec![full(1_234), full(0), done.clone()]);
+        outcome.unwrap();
+        assert_eq!(time, 1_334);
+        let vague = refuse("deleteSSHKeyPair", 429, "too fast");
+        let (outcome, time) = delete(vec![vague, done]);
+        outcome.unwrap();
+        assert_eq!(time, 2_000);
+        // But not for ever.
+        let (outcome, time) = delete(vec![full(100_000); 9]);
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::RateLimited);
+        assert_eq!(time, 300_000);
+        let (outcome, time) = delete(vec![full(999_999_999)]);
+        outcome.unwrap_err();
+        assert_eq!(time, 0);
+    }
+
+    #[test]
+    fn lists_are_read_to_their_end() {
+        let page = |from: usize, to: usize, count: Option<usize>| {
+            let zones: Vec<_> = (from..to).map(|i| json!({"id": i, "name": i})).collect();
+            let mut content = json!({ "zone": zones });
+            if let Some(count) = count {
+                content["count"] = json!(count);
+            }
+            ok("listZones", content)
+        };
+        let pages = |answers: Vec<crate::testing::Answer>| {
+            let host = TestHost::script(answers);
+            let zones = Cloud::new(&host).zones().unwrap();
+            assert!(host.server.borrow().is_empty());
+            let asked: Vec<_> = host
+                .requests
+                .borrow()
+                .iter()
+                .map(|r| {
+                    format!(
+                        "{}/{}",
+                        param(r, "page").unwrap(),
+                        param(r, "pagesize").unwrap()
+                    )
+                })
+                .collect();
+            (zones.len(), asked.join(" "))
+        };
+        let two = vec![page(0, 500, Some(700)), page(500, 700, Some(700))];
+        assert_eq!(pages(two), (700, "1/500 2/500".to_owned()));
+        let uncounted = vec![page(0, 500, None), page(500, 501, None)];
+        assert_eq!(pages(uncounted), (501, "1/500 2/500".to_owned()));
+        let miscounted = vec![page(0, 3, Some(9)), page(0, 0, Some(9))];
+        assert_eq!(pages(miscounted), (3, "1/500 2/500".to_owned()));
+        let text = "Page size can't exceed max allowed page size value: 100";
+        let small = vec![
+            refuse("listZones", 431, text),
+            page(0, 100, Some(150)),
+            page(100, 150, Some(150)),
+        ];
+        assert_eq!(pages(small), (150, "1/500 1/100 2/100".to_owned()));
+    }
+
+    #[test]
+    fn a_cancelled_call_is_not_made() {
+        let host = TestHost::script([]);
+        host.sleeps_left.set(Some(0));
+        let error = types::Error::from(Cloud::new(&host).zones().unwrap_err());
+        assert_eq!(error.kind, ErrorKind::Cancelled);
+        assert!(host.requests.borrow().is_empty());
+    }
 }

@@ -100,6 +100,8 @@ impl Command {
         match self {
             // The first machine of a network waits for the network's virtual router to be made.
             Self::DeployVirtualMachine => 10 * MINUTE,
+            // It may have to wait for a deployment that is still going on.
+            Self::DestroyVirtualMachine => 10 * MINUTE,
             Self::CreateTags => MINUTE,
             _ => 5 * MINUTE,
         }

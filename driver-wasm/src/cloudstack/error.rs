@@ -18,7 +18,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(Refusal),
     /// There is no answer.
-    #[error("{command} got no answer: {}", .failure.message.trim_end_matches('.'))]
+    #[error("{command} {}", unanswered(.failure))]
     NoAnswer {
         /// What was called.
         command: Command,
@@ -27,7 +27,7 @@ pub enum Error {
     },
     /// There is an answer, but not one of CloudStack's.
     #[error(
-        "the endpoint does not answer {command} like a CloudStack API (HTTP status {status}){}",
+        "The endpoint does not answer {command} like a CloudStack API (HTTP status {status}){}",
         quoted(.snippet)
     )]
     NotCloudStack {
@@ -47,7 +47,7 @@ pub enum Error {
         detail: String,
     },
     /// The job takes longer than the driver waits.
-    #[error("{command} has not finished within {} minutes (job {job_id})", .limit / 60_000)]
+    #[error("{command} has not finished within {} s (job {job_id})", .limit / 1_000)]
     Deadline {
         /// What was called.
         command: Command,
@@ -57,7 +57,7 @@ pub enum Error {
         limit: u64,
     },
     /// The user asked to stop.
-    #[error("the operation was cancelled")]
+    #[error("The operation was cancelled")]
     Cancelled,
 }
 
@@ -102,6 +102,14 @@ impl fmt::Display for Refusal {
             None => write!(f, " (error {})", self.code),
         }
     }
+}
+
+fn unanswered(failure: &Failure) -> String {
+    let what = match failure.kind {
+        FailureKind::Refused => "cannot be called",
+        _ => "got no answer",
+    };
+    format!("{what}: {}", failure.message.trim_end_matches('.'))
 }
 
 fn quoted(snippet: &str) -> String {
@@ -259,9 +267,9 @@ impl Error {
                     "The certificate of --{ENDPOINT} must be valid for its host name and come from an authority that this \
                      computer trusts"
                 )),
-                FailureKind::Unreachable | FailureKind::TimedOut => Some(format!(
-                    "Check --{ENDPOINT} and this computer's network"
-                )),
+                FailureKind::Unreachable | FailureKind::TimedOut => {
+                    Some(format!("Check --{ENDPOINT} and this computer's network"))
+                }
                 FailureKind::BadResponse => Some(format!("Check --{ENDPOINT}")),
                 FailureKind::Refused => None,
             },
@@ -305,16 +313,36 @@ mod tests {
     fn every_code_has_its_kind() {
         let table = [
             (400, "", ErrorKind::InvalidOption),
-            (401, "unable to verify user credentials and/or request signature", ErrorKind::Authentication),
-            (401, "The given command 'x' either does not exist, is not available for user, or not available from ip address", ErrorKind::Permission),
+            (
+                401,
+                "unable to verify user credentials and/or request signature",
+                ErrorKind::Authentication,
+            ),
+            (
+                401,
+                "The given command 'x' either does not exist, is not available for user, or not available from ip address",
+                ErrorKind::Permission,
+            ),
             (405, "", ErrorKind::Permission),
             (429, "", ErrorKind::RateLimited),
             (430, "Invalid signature version", ErrorKind::InvalidOption),
             (431, "Invalid name", ErrorKind::InvalidOption),
-            (431, "Unable to execute API command stopvirtualmachine due to invalid value. Invalid parameter id value=1 due to incorrect long value format, or entity does not exist or due to incorrect parameter annotation for the field in api cmd class.", ErrorKind::NotFound),
-            (431, "unable to find a virtual machine with id 1", ErrorKind::NotFound),
+            (
+                431,
+                "Unable to execute API command stopvirtualmachine due to invalid value. Invalid parameter id value=1 due to incorrect long value format, or entity does not exist or due to incorrect parameter annotation for the field in api cmd class.",
+                ErrorKind::NotFound,
+            ),
+            (
+                431,
+                "unable to find a virtual machine with id 1",
+                ErrorKind::NotFound,
+            ),
             (432, "", ErrorKind::Unsupported),
-            (432, "The given command:x does not exist or it is not available for user", ErrorKind::Permission),
+            (
+                432,
+                "The given command:x does not exist or it is not available for user",
+                ErrorKind::Permission,
+            ),
             (503, "", ErrorKind::Unreachable),
             (511, "", ErrorKind::Authentication),
             (530, "Internal error", ErrorKind::Internal),
@@ -357,7 +385,8 @@ mod tests {
 
     #[test]
     fn the_wait_is_read_from_the_text() {
-        let text = "The given user has reached his/her account api limit, please retry after 1234 ms.";
+        let text =
+            "The given user has reached his/her account api limit, please retry after 1234 ms.";
         assert_eq!(refusal(429, text).retry_after(), Some(1234));
         assert_eq!(refusal(429, "after a while").retry_after(), None);
         assert_eq!(refusal(429, "").retry_after(), None);
@@ -393,9 +422,14 @@ mod tests {
                 },
             });
             assert_eq!(error.kind, expected);
+            let start = if kind == Refused {
+                "cannot be called"
+            } else {
+                "got no answer"
+            };
             assert_eq!(
                 error.message,
-                "listZones got no answer: no connection to cloud.bt.com"
+                format!("listZones {start}: no connection to cloud.bt.com")
             );
             assert_eq!(error.hint.is_some(), kind != Refused);
         }

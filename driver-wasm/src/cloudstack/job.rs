@@ -92,7 +92,12 @@ fn outcome(command: Command, job: AsyncJob) -> Option<Result<(), Error>> {
     Some(match (job.jobstatus, &job.jobresult) {
         (0, _) => return None,
         (1, Value::Object(result)) if result.get("success").and_then(bool::read) == Some(false) => {
-            failed(&result.get("displaytext").and_then(String::read).unwrap_or_default())
+            failed(
+                &result
+                    .get("displaytext")
+                    .and_then(String::read)
+                    .unwrap_or_default(),
+            )
         }
         (1, _) => Ok(()),
         (2, Value::Object(result)) => {
@@ -108,4 +113,132 @@ fn outcome(command: Command, job: AsyncJob) -> Option<Result<(), Error>> {
             detail: format!("the job has the status {status}"),
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloudstack::Cloud;
+    use crate::contract::types::ErrorKind;
+    use crate::testing::{Answer, TestHost, lost, ok, raw, refuse};
+    use serde_json::json;
+
+    fn job(content: Value) -> Answer {
+        ok("queryAsyncJobResult", content)
+    }
+
+    fn pending() -> Answer {
+        job(json!({"jobid": "j", "jobstatus": 0, "jobprocstatus": 0, "jobresultcode": 0}))
+    }
+
+    fn done() -> Answer {
+        job(
+            json!({"jobid": "j", "jobstatus": 1, "jobresultcode": 0, "jobresulttype": "object",
+            "jobresult": {"virtualmachine": {"id": "v"}}}),
+        )
+    }
+
+    fn wait_for(answers: Vec<Answer>) -> (Result<(), Error>, u64) {
+        let host = TestHost::script(answers);
+        let begin = host.now.get();
+        let outcome = Cloud::new(&host).wait(Command::StopVirtualMachine, "j");
+        (outcome, host.now.get() - begin)
+    }
+
+    #[test]
+    fn a_job_is_polled_ever_more_slowly_until_it_is_done() {
+        let (outcome, time) = wait_for(vec![done()]);
+        outcome.unwrap();
+        assert_eq!(time, 100);
+        let (outcome, time) = wait_for(vec![pending(), pending(), done()]);
+        outcome.unwrap();
+        assert_eq!(time, 100 + 160 + 256);
+        let mut answers = vec![pending(); 20];
+        answers.push(job(
+            json!({"jobstatus": "1", "jobresult": {"success": "true"}}),
+        ));
+        let (outcome, time) = wait_for(answers);
+        outcome.unwrap();
+        assert_eq!(time, 11_255 + 12 * 5_000);
+    }
+
+    #[test]
+    fn a_failed_job_says_why() {
+        let cases = [
+            (
+                json!({"jobstatus": 2, "jobresultcode": 530, "jobresulttype": "object",
+                    "jobresult": {"errorcode": 533, "cserrorcode": 4325, "errortext": "No room."}}),
+                ": No room (error 533/4325)",
+                ErrorKind::Capacity,
+            ),
+            (
+                json!({"jobstatus": 2, "jobresultcode": 530, "jobresulttype": "text", "jobresult": "it broke"}),
+                ": it broke (error 530)",
+                ErrorKind::Internal,
+            ),
+            (
+                json!({"jobstatus": "2"}),
+                " (error 530)",
+                ErrorKind::Internal,
+            ),
+            (
+                json!({"jobstatus": 2, "jobresultcode": 531, "jobresult": null}),
+                " (error 531)",
+                ErrorKind::Permission,
+            ),
+            (
+                json!({"jobstatus": 3}),
+                ": the job was cancelled (error 530)",
+                ErrorKind::Internal,
+            ),
+            (
+                json!({"jobstatus": 1, "jobresultcode": 0, "jobresult": {"success": false, "displaytext": "no"}}),
+                ": no (error 530)",
+                ErrorKind::Internal,
+            ),
+        ];
+        for (content, text, kind) in cases {
+            let error = wait_for(vec![pending(), job(content)]).0.unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("CloudStack could not complete stopVirtualMachine{text}")
+            );
+            assert_eq!(error.kind(), kind);
+        }
+        let error = wait_for(vec![job(json!({"jobstatus": 9}))]).0.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        let error = wait_for(vec![job(json!({}))]).0.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+    }
+
+    #[test]
+    fn a_job_that_never_ends_is_given_up_at_its_deadline() {
+        let (outcome, time) = wait_for(vec![pending(); 200]);
+        let error = outcome.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "stopVirtualMachine has not finished within 300 s (job j)"
+        );
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(time, 300_000);
+    }
+
+    #[test]
+    fn an_outage_is_sat_out_for_a_minute() {
+        let mut answers = vec![pending()];
+        answers.extend(vec![lost(true); 20]);
+        answers.push(done());
+        wait_for(answers).0.unwrap();
+
+        let mut answers = vec![pending()];
+        answers.extend(vec![raw(503, "down"); 200]);
+        let (outcome, time) = wait_for(answers);
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Unreachable);
+        assert!((60_000..80_000).contains(&time), "{time}");
+
+        let refused = refuse("queryAsyncJobResult", 401, "x");
+        let (outcome, time) = wait_for(vec![pending(), refused]);
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Authentication);
+        assert_eq!(time, 260);
+    }
 }

@@ -1,4 +1,5 @@
-//! JSON as CloudStack really sends it: old versions have numbers as strings, strings as numbers and booleans as strings.
+//! JSON as CloudStack really sends it: old versions have numbers as strings, strings as numbers and booleans as
+//! strings.
 
 use serde::Deserialize as _;
 use serde::de::{Deserializer, Error};
@@ -84,14 +85,38 @@ mod tests {
     #[test]
     fn scalars_come_in_any_dress() {
         let cases = [
-            (json!({"id": "a", "flag": true, "number": 3}), "a", Some(true), Some(3)),
-            (json!({"id": 17, "flag": "True", "number": "3"}), "17", Some(true), Some(3)),
-            (json!({"id": "", "flag": [1], "number": {"a": 1}, "x": 1}), "", None, None),
-            (json!({"id": "a", "flag": null, "number": -1}), "a", None, None),
+            (
+                json!({"id": "a", "flag": true, "number": 3}),
+                "a",
+                Some(true),
+                Some(3),
+            ),
+            (
+                json!({"id": 17, "flag": "True", "number": "3"}),
+                "17",
+                Some(true),
+                Some(3),
+            ),
+            (
+                json!({"id": "", "flag": [1], "number": {"a": 1}, "x": 1}),
+                "",
+                None,
+                None,
+            ),
+            (
+                json!({"id": "a", "flag": null, "number": -1}),
+                "a",
+                None,
+                None,
+            ),
             (json!({"id": "a", "number": 1.5}), "a", None, None),
         ];
         for (json, id, flag, number) in cases {
-            let expected = Sample { id: id.to_owned(), flag, number };
+            let expected = Sample {
+                id: id.to_owned(),
+                flag,
+                number,
+            };
             assert_eq!(serde_json::from_value::<Sample>(json).unwrap(), expected);
         }
         serde_json::from_value::<Sample>(json!({"id": null})).unwrap_err();

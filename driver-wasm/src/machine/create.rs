@@ -6,9 +6,7 @@
 use super::network::{self, Route};
 use super::resolve::{self, Choice};
 use super::saved::Saved;
-use super::{
-    ENGINE_PORT, SSH_PORT, SWARM_PORT, find_lost, name, settle, status,
-};
+use super::{ENGINE_PORT, SSH_PORT, SWARM_PORT, find_lost, name, settle, status};
 use crate::cloudstack::{Cloud, Command, Deployed, Deployment, Error, VirtualMachine};
 use crate::contract::keys::KeyType;
 use crate::contract::log::Level;
@@ -37,11 +35,17 @@ pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types
     if let Some(id) = saved.vm_id() {
         return Err(failure::error(
             ErrorKind::Conflict,
-            format!("the machine \"{}\" has been made already: it is the virtual machine {id}", machine.name),
+            format!(
+                "The machine \"{}\" has been made already: it is the virtual machine {id}",
+                machine.name
+            ),
         ));
     }
 
-    creation.step(1, "Looking up the zone, the template and the service offering");
+    creation.step(
+        1,
+        "Looking up the zone, the template and the service offering",
+    );
     let choice = resolve::choice(&creation.cloud, &settings)?;
 
     creation.step(2, "Registering the SSH key");
@@ -88,7 +92,9 @@ impl Creation<'_> {
         saved.set_key_pair(&self.key_pair);
         saved.store(host)?;
         let public_key = host.ssh_public_key(KeyType::Ed25519)?;
-        let registered = self.cloud.register_ssh_key_pair(&self.key_pair, &public_key);
+        let registered = self
+            .cloud
+            .register_ssh_key_pair(&self.key_pair, &public_key);
         match registered {
             Err(Error::Refused(refusal)) if refusal.is_invalid_key() => {
                 host.log(
@@ -130,7 +136,8 @@ impl Creation<'_> {
                 Some(vm)
             }
             Err(error) => {
-                // Nothing was made, so that `remove` need not wait for it to appear. Should this not be written, it does.
+                // Nothing was made, so that `remove` need not wait for it to appear. Should this not be written, it
+                // does.
                 saved.set_deploy_requested(false);
                 drop(saved.store(host));
                 return Err(error.into());
@@ -150,7 +157,10 @@ impl Creation<'_> {
             State::Running => Ok(vm),
             _ => Err(failure::error(
                 ErrorKind::Internal,
-                format!("The virtual machine has not started, its state is {}", vm.state),
+                format!(
+                    "The virtual machine has not started, its state is {}",
+                    vm.state.0
+                ),
             )),
         }
     }
@@ -162,8 +172,10 @@ impl Creation<'_> {
             Level::Warning,
             &format!("{error}; looking whether the virtual machine is being made"),
         );
-        let Some(vm) = find_lost(&self.cloud, self.machine, saved)? else {
-            return Err(error.into());
+        let vm = match find_lost(&self.cloud, self.machine, saved) {
+            Ok(Some(vm)) => vm,
+            Err(Error::Cancelled) => return Err(Error::Cancelled.into()),
+            Ok(None) | Err(_) => return Err(error.into()),
         };
         saved.set_vm_id(&vm.id);
         saved.store(host)?;

@@ -9,6 +9,8 @@ mod remove;
 mod resolve;
 mod saved;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use check::check;
 pub use create::create;
@@ -58,19 +60,21 @@ fn find_lost(
     const PATIENCE: u64 = 15_000;
     let mut backoff = Backoff::new(cloud.client(), PATIENCE);
     loop {
-        let found = find(cloud, machine, saved)?;
-        if found.is_some() || !backoff.pause(cloud.client())? {
-            return Ok(found);
+        let found = find(cloud, machine, saved);
+        // What lost the answer may not be over yet.
+        let is_final = match &found {
+            Ok(vm) => vm.is_some(),
+            Err(error) => !error.is_outage(),
+        };
+        if is_final || !backoff.pause(cloud.client())? {
+            return found;
         }
     }
 }
 
 /// Waits until a virtual machine is in a state that it does not leave by itself, and reads it anew; nothing if it is
 /// gone. After [`SETTLE_LIMIT`] it is returned in the state that it is still in.
-fn settle(
-    cloud: &Cloud<'_>,
-    mut vm: VirtualMachine,
-) -> Result<Option<VirtualMachine>, Error> {
+fn settle(cloud: &Cloud<'_>, mut vm: VirtualMachine) -> Result<Option<VirtualMachine>, Error> {
     let mut backoff = Backoff::new(cloud.client(), SETTLE_LIMIT);
     while vm.state.is_transitional() && backoff.pause(cloud.client())? {
         match cloud.virtual_machine(&vm.id)? {

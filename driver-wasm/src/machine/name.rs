@@ -27,23 +27,28 @@ pub(super) fn check(name: &str) -> Result<(), Error> {
     };
     Err(failure::hinted(
         ErrorKind::InvalidOption,
-        format!("\"{}\" cannot be the name of a machine in BT Cloud Compute: it {fault}", name.escape_debug()),
+        format!(
+            "\"{}\" cannot be the name of a machine in BT Cloud Compute: it {fault}",
+            name.escape_debug()
+        ),
         format!(
             "Take 1 to {MAX_NAME} ASCII letters, digits and dashes, of which the first is a letter and the last is no dash"
         ),
     ))
 }
 
-/// The name of a machine's key pair in CloudStack. It is the machine's mark too: no other machine has it, and CloudStack
-/// shows it with the virtual machine that was deployed with it.
+/// The name of a machine's key pair in CloudStack. It is the machine's mark too: no other machine has it, and
+/// CloudStack shows it with the virtual machine that was deployed with it.
 pub(super) fn key_pair(machine: &Machine) -> Result<String, Error> {
     if machine.id.is_empty() {
-        let message = format!("the machine \"{}\" has no id", machine.name);
+        let message = format!("The machine \"{}\" has no id", machine.name);
         return Err(failure::error(ErrorKind::Internal, message));
     }
     let name = format!("{}-{}", machine.name, machine.id);
     if name.chars().count() > MAX_KEY_PAIR_NAME {
-        let message = format!("the name of the SSH key pair, {name}, is longer than {MAX_KEY_PAIR_NAME} characters");
+        let message = format!(
+            "The name of the SSH key pair, {name}, is longer than {MAX_KEY_PAIR_NAME} characters"
+        );
         return Err(failure::error(ErrorKind::InvalidOption, message));
     }
     Ok(name)
@@ -87,7 +92,10 @@ mod tests {
         machine.name = "m".repeat(63);
         key_pair(&machine).unwrap();
         machine.id = "0".repeat(192);
-        assert_eq!(key_pair(&machine).unwrap_err().kind, ErrorKind::InvalidOption);
+        assert_eq!(
+            key_pair(&machine).unwrap_err().kind,
+            ErrorKind::InvalidOption
+        );
         machine.id.clear();
         assert_eq!(key_pair(&machine).unwrap_err().kind, ErrorKind::Internal);
     }

@@ -1,7 +1,7 @@
 //! How a machine is reached.
 //!
-//! In a shared network, and so in a zone of the type `Basic`, a machine's own address is reached as it is. In an isolated
-//! network ports of the network's public address are forwarded to it.
+//! In a shared network, and so in a zone of the type `Basic`, a machine's own address is reached as it is. In an
+//! isolated network ports of the network's public address are forwarded to it.
 
 use crate::cloudstack::{Cloud, Command, Error, Network, Nic, PublicIpAddress, VirtualMachine};
 use crate::contract::types::{self, ErrorKind};
@@ -56,7 +56,9 @@ pub(super) fn route(
     if network.is_some_and(|network| !network.vpcid.is_empty()) {
         return Err(failure::hinted(
             ErrorKind::Unsupported,
-            format!("The network \"{name}\" is a tier of a VPC, which this version of the driver does not support"),
+            format!(
+                "The network \"{name}\" is a tier of a VPC, which this version of the driver does not support"
+            ),
             "Have the virtual machine deployed in an isolated or a shared network",
         ));
     }

@@ -92,19 +92,22 @@ fn change(host: &dyn Host, machine: &Machine, change: Change) -> Result<(), type
     }
     match change.carry_out(&cloud, &vm) {
         Err(error) if error.is_gone() => Err(not_found()),
-        Err(error) if error.is_outcome_unknown() => {
-            let vm = existing(settle(&cloud, vm_anew(&cloud, vm)?)?).ok_or_else(not_found)?;
-            if change.is_done(&vm) {
-                return Ok(());
-            }
-            Err(error.into())
-        }
+        Err(error) if error.is_outcome_unknown() => match was_made(&cloud, change, &vm.id) {
+            Ok(true) => Ok(()),
+            Err(Error::Cancelled) => Err(Error::Cancelled.into()),
+            Ok(false) | Err(_) => Err(error.into()),
+        },
         outcome => Ok(outcome?),
     }
 }
 
-fn vm_anew(cloud: &Cloud<'_>, vm: VirtualMachine) -> Result<VirtualMachine, Error> {
-    Ok(cloud.virtual_machine(&vm.id)?.unwrap_or(vm))
+/// Whether a change whose answer was lost has been made all the same.
+fn was_made(cloud: &Cloud<'_>, change: Change, vm_id: &str) -> Result<bool, Error> {
+    let vm = match cloud.virtual_machine(vm_id)? {
+        Some(vm) => settle(cloud, vm)?,
+        None => None,
+    };
+    Ok(vm.is_some_and(|vm| change.is_done(&vm)))
 }
 
 /// The virtual machine if there is one that is not destroyed.
@@ -117,7 +120,9 @@ fn not_found(machine: &Machine, saved: &Saved) -> types::Error {
     let name = &machine.name;
     let detail = match (saved.vm_id(), saved.key_pair()) {
         (Some(id), _) => format!("has no virtual machine with id {id}"),
-        (None, Some(key_pair)) => format!("has no virtual machine with the SSH key pair {key_pair}"),
+        (None, Some(key_pair)) => {
+            format!("has no virtual machine with the SSH key pair {key_pair}")
+        }
         (None, None) => "was never asked to make it".to_owned(),
     };
     failure::error(

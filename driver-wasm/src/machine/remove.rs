@@ -11,6 +11,9 @@ use crate::text;
 /// How often a virtual machine is tried to be destroyed.
 const TRIES: u32 = 3;
 
+/// The wait between two tries, in milliseconds.
+const RETRY_PAUSE: u64 = 2_000;
+
 /// Removes a machine and all that was made for it. What is gone already is done.
 ///
 /// # Errors
@@ -70,7 +73,8 @@ impl Removal<'_> {
             Vm::There(id) => self.destroy(id),
             Vm::Gone(_) => {}
             Vm::Unknown => {
-                self.left.push("the virtual machine, if there is one".to_owned());
+                self.left
+                    .push("the virtual machine, if there is one".to_owned());
                 // CloudStack tells a machine's key pair only as long as that is registered, and the machine whose id is
                 // not known can be found by nothing else.
                 self.left.extend(self.key_pair_text());
@@ -123,8 +127,8 @@ impl Removal<'_> {
         Some(format!("the SSH key pair {name}"))
     }
 
-    /// Deletes the machine's port-forwarding rules. CloudStack does that itself only when it expunges the machine, a day
-    /// later mostly; until then the ports would be taken.
+    /// Deletes the machine's port-forwarding rules. CloudStack does that itself only when it expunges the machine, a
+    /// day later mostly; until then the ports would be taken.
     fn delete_rules(&mut self, vm_id: &str) {
         let is_by_this_driver = !self.machine.id.is_empty();
         if is_by_this_driver && self.saved.address_id().is_none() {
@@ -162,7 +166,9 @@ impl Removal<'_> {
             return;
         }
         self.errors.push(error);
-        let port = rule.publicport.map_or(String::new(), |port| format!(" of port {port}"));
+        let port = rule
+            .publicport
+            .map_or(String::new(), |port| format!(" of port {port}"));
         self.left
             .push(format!("the port-forwarding rule {}{port}", rule.id));
     }
@@ -187,8 +193,8 @@ impl Removal<'_> {
                 expunge = false;
                 continue;
             }
-            // A machine that starts or stops just now may refuse to be destroyed. An answer that was lost, and a job that
-            // took too long, may yet have done it.
+            // A machine that starts or stops just now may refuse to be destroyed. An answer that was lost, and a job
+            // that took too long, may yet have done it.
             let vm = match self.cloud.virtual_machine(vm_id) {
                 Ok(Some(vm)) => settle(&self.cloud, vm)?,
                 Ok(None) => None,
@@ -198,9 +204,10 @@ impl Removal<'_> {
                 return Ok(());
             }
             tries -= 1;
-            if tries == 0 || matches!(error, Error::Deadline { .. }) {
+            if tries == 0 || !may_pass(&error) {
                 return Err(error);
             }
+            self.cloud.client().pause(RETRY_PAUSE)?;
         }
     }
 
@@ -230,11 +237,22 @@ impl Removal<'_> {
         }
         if !self.left.is_empty() {
             let left = text::enumerate(&self.left);
-            first.message.push_str(&format!("\nLeft in the cloud: {left}"));
+            first
+                .message
+                .push_str(&format!("\nLeft in the cloud: {left}"));
         }
         first
             .hint
             .get_or_insert_with(|| "Remove the machine once more".to_owned());
         Err(first)
     }
+}
+
+/// Whether destroying a machine again may do, now that it has left the state that it was in.
+fn may_pass(error: &Error) -> bool {
+    let is_final = matches!(
+        error.kind(),
+        ErrorKind::Authentication | ErrorKind::Permission | ErrorKind::Unsupported
+    );
+    !is_final && !matches!(error, Error::Deadline { .. })
 }

@@ -101,20 +101,15 @@ fn select<T: Named>(kind: &Kind, wanted: &str, mut items: Vec<T>) -> Result<T, E
         &|item| item.name() == wanted,
         &|item| item.name().to_lowercase() == lower,
     ];
-    for matches in rules {
-        match items.iter().filter(|item| matches(item)).count() {
-            0 => {}
-            1 => {
-                let found = items.iter().position(matches);
-                return found
-                    .map(|at| items.swap_remove(at))
-                    .ok_or_else(|| unknown(kind, wanted, &[] as &[T]));
-            }
-            _ => {
-                items.retain(|item| matches(item));
-                return Err(ambiguous(kind, wanted, &items));
-            }
+    for is_match in rules {
+        let (mut found, others): (Vec<T>, Vec<T>) = items.into_iter().partition(is_match);
+        if found.len() > 1 {
+            return Err(ambiguous(kind, wanted, &found));
         }
+        if let Some(item) = found.pop() {
+            return Ok(item);
+        }
+        items = others;
     }
     Err(unknown(kind, wanted, &items))
 }
@@ -191,7 +186,13 @@ mod tests {
 
     #[test]
     fn id_then_name_then_name_in_any_case() {
-        let rows = [("1", "Ubuntu"), ("2", "ubuntu"), ("3", "Debian"), ("Ubuntu", "x"), ("3", "Debian")];
+        let rows = [
+            ("1", "Ubuntu"),
+            ("2", "ubuntu"),
+            ("3", "Debian"),
+            ("Ubuntu", "x"),
+            ("3", "Debian"),
+        ];
         assert_eq!(select_id("1", &rows).unwrap(), "1");
         assert_eq!(select_id("Ubuntu", &rows).unwrap(), "Ubuntu");
         assert_eq!(select_id("ubuntu", &rows).unwrap(), "2");
@@ -202,7 +203,8 @@ mod tests {
     #[test]
     fn equal_names_are_listed_with_their_ids() {
         for wanted in ["Ubuntu", "UBUNTU"] {
-            let error = select_id(wanted, &[("b", "Ubuntu"), ("a", "Ubuntu"), ("c", "x")]).unwrap_err();
+            let error =
+                select_id(wanted, &[("b", "Ubuntu"), ("a", "Ubuntu"), ("c", "x")]).unwrap_err();
             assert_eq!(
                 error.message,
                 format!("There are 2 templates called \"{wanted}\"\n  Ubuntu (a)\n  Ubuntu (b)")
@@ -214,7 +216,11 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_answered_with_what_there_is() {
-        let error = select_id("x\u{7}", &[("2", "debian"), ("1", "Ubuntu\n14"), ("3", "CentOS")]).unwrap_err();
+        let error = select_id(
+            "x\u{7}",
+            &[("2", "debian"), ("1", "Ubuntu\n14"), ("3", "CentOS")],
+        )
+        .unwrap_err();
         assert_eq!(
             error.message,
             "No template is called \"x\"\n  CentOS (3)\n  debian (2)\n  Ubuntu 14 (1)"

@@ -12,8 +12,8 @@ use crate::host::Host;
 const VM_ID: &str = "VmId";
 /// The name of the key pair in CloudStack; by the driver of 2016. Saved before anything is made.
 const KEY_PAIR: &str = "SSHKeypair";
-/// Whether certificates are verified, which they always are now; by the driver of 2016, which would not verify them if it
-/// took over a machine without this.
+/// Whether certificates are verified, which they always are now; by the driver of 2016, which would not verify them
+/// if it took over a machine without this.
 const VERIFY_SSL: &str = "VerifySSL";
 /// Set while a deployment has been asked for and its virtual machine's id is not known.
 const DEPLOY_REQUESTED: &str = "DeployRequested";
@@ -30,7 +30,7 @@ impl Saved {
     /// Reads what the host kept.
     pub(super) fn parse(json: &str) -> Result<Self, Error> {
         serde_json::from_str(json).map(Self).map_err(|e| {
-            let message = format!("what was saved of the machine is not a JSON object: {e}");
+            let message = format!("What was saved of the machine is not a JSON object: {e}");
             failure::error(ErrorKind::Internal, message)
         })
     }
@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn unknown_members_survive() {
-        let mut saved = Saved::parse(r#"{"VmId": "", "CIDRList": ["a"], "SSHKeypair": "k"}"#).unwrap();
+        let mut saved =
+            Saved::parse(r#"{"VmId": "", "CIDRList": ["a"], "SSHKeypair": "k"}"#).unwrap();
         assert_eq!(saved.vm_id(), None);
         assert_eq!(saved.key_pair(), Some("k"));
         saved.set_deploy_requested(true);

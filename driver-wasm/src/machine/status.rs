@@ -74,8 +74,8 @@ impl Survey<'_> {
         self.vms.iter().find(is_it).cloned()
     }
 
-    /// The address under which a virtual machine is reached. For one that the driver of 2016 made in an isolated network
-    /// it is not saved: there it is the one of its forwarded ports.
+    /// The address under which a virtual machine is reached. For one that the driver of 2016 made in an isolated
+    /// network it is not saved: there it is the one of its forwarded ports.
     fn address(&mut self, vm: &VirtualMachine, saved: &Saved) -> Result<Option<String>, Error> {
         if let Some(address) = saved.address() {
             return Ok(Some(address.to_owned()));

@@ -1,0 +1,957 @@
+//! The operations against a small cloud.
+
+use super::*;
+use crate::contract::http::Method;
+use crate::contract::keys::KeyType;
+use crate::contract::types::{self, ErrorKind, MachineStatus, State, Value};
+use crate::testing::{Answer, FakeCloud, Fault, GONE, NetworkKind, TestHost, machine, ok, param};
+use NetworkKind::{Basic, Isolated, L2, Shared, Vpc};
+use serde_json::{Value as Json, json};
+
+const LOOKUPS: [&str; 3] = ["listZones", "listTemplates", "listServiceOfferings"];
+const MARK: &str = "m1-0123456789abcdef0123";
+
+fn with(saved: &str) -> Machine {
+    Machine {
+        saved: saved.to_owned(),
+        ..machine()
+    }
+}
+
+/// A machine that the driver of 2016 made.
+fn old() -> Machine {
+    Machine {
+        id: String::new(),
+        ..with(
+            r#"{"VmId": "vm-old", "SSHKeypair": "m1-key", "VerifySSL": false, "MachineName": "m1"}"#,
+        )
+    }
+}
+
+fn saved_json(host: &TestHost<FakeCloud>) -> Json {
+    serde_json::from_str(&host.saved.borrow()).unwrap()
+}
+
+fn at_address(state: State, ip: Option<&str>) -> MachineStatus {
+    crate::machine::status::at(state, ip.map(str::to_owned))
+}
+
+/// Removes what a create has left, as the host does: with what was saved, and without regard for the user's wish to
+/// stop.
+fn remove_what_is_left(host: &TestHost<FakeCloud>) -> Result<(), types::Error> {
+    host.sleeps_left.set(None);
+    host.server.borrow_mut().heal();
+    let machine = with(&host.saved.borrow());
+    remove(host, &machine)
+}
+
+fn contents(host: &TestHost<FakeCloud>) -> Vec<String> {
+    host.server.borrow_mut().contents(host.now.get())
+}
+
+fn expect_calls(host: &TestHost<FakeCloud>, parts: &[&[&str]]) {
+    assert_eq!(host.commands(), parts.concat());
+}
+
+mod create {
+    use super::*;
+
+    #[test]
+    fn in_an_isolated_network() {
+        let host = TestHost::new(FakeCloud::new(Isolated));
+        let status = create(&host, &with(r#"{"Other": [1]}"#)).unwrap();
+        assert_eq!(status, at_address(State::Running, Some("192.0.2.12")));
+        assert_eq!(
+            (
+                status.ssh_user.as_str(),
+                status.ssh_host.as_str(),
+                status.ssh_port,
+                status.engine_port
+            ),
+            ("root", "192.0.2.12", 22, 2376)
+        );
+        assert_eq!(
+            *host.steps.borrow(),
+            [
+                "1/5 Looking up the zone, the template and the service offering",
+                "2/5 Registering the SSH key",
+                "3/5 Deploying the virtual machine",
+                "4/5 Waiting for the virtual machine to start",
+                "5/5 Forwarding ports on 192.0.2.12",
+            ]
+        );
+        assert_eq!(*host.key_types.borrow(), [KeyType::Ed25519]);
+        assert_eq!(
+            saved_json(&host),
+            json!({"Other": [1], "VmId": "vm-1", "SSHKeypair": MARK, "VerifySSL": true,
+                "PublicIpAddressId": "ip-2", "PublicIpAddress": "192.0.2.12"})
+        );
+        assert_eq!(
+            host.server.borrow().tags,
+            [
+                "docker-machine-id=0123456789abcdef0123",
+                "docker-machine-name=m1"
+            ]
+        );
+        assert!(host.lines.borrow().is_empty());
+        let expected = [
+            "listZones?available=true&page=1&pagesize=500".to_owned(),
+            "listTemplates?templatefilter=executable&zoneid=zone-1&page=1&pagesize=500".to_owned(),
+            "listServiceOfferings?zoneid=zone-1&page=1&pagesize=500".to_owned(),
+            format!("registerSSHKeyPair?name={MARK}&publickey=ssh-ed25519 AAAA"),
+            format!("deployVirtualMachine?zoneid=zone-1&templateid=tpl-1&serviceofferingid=off-1&name=m1&displayname=m1&keypair={MARK}"),
+            "queryAsyncJobResult?jobid=job-2".to_owned(),
+            "listVirtualMachines?id=vm-1".to_owned(),
+            "createTags?resourceids=vm-1&resourcetype=UserVm&tags[0].key=docker-machine-id&tags[0].value=0123456789abcdef0123&tags[1].key=docker-machine-name&tags[1].value=m1".to_owned(),
+            "listNetworks?id=net-1".to_owned(),
+            "listPublicIpAddresses?associatednetworkid=net-1&page=1&pagesize=500".to_owned(),
+            "createPortForwardingRule?ipaddressid=ip-2&virtualmachineid=vm-1&protocol=tcp&privateport=22&publicport=22&openfirewall=true".to_owned(),
+            "createPortForwardingRule?ipaddressid=ip-2&virtualmachineid=vm-1&protocol=tcp&privateport=2376&publicport=2376&openfirewall=true".to_owned(),
+            "queryAsyncJobResult?jobid=job-5".to_owned(),
+            "queryAsyncJobResult?jobid=job-7".to_owned(),
+            "queryAsyncJobResult?jobid=job-3".to_owned(),
+        ];
+        let mut requests: Vec<_> = host
+            .requests
+            .borrow()
+            .iter()
+            .map(|request| {
+                let params: Vec<_> = request
+                    .params
+                    .iter()
+                    .filter(|(name, _)| !matches!(name.as_str(), "command" | "response"))
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
+                format!(
+                    "{}?{}",
+                    param(request, "command").unwrap(),
+                    params.join("&")
+                )
+            })
+            .collect();
+        requests.dedup();
+        assert_eq!(requests, expected);
+    }
+
+    #[test]
+    fn a_swarm_master_has_its_port_forwarded_too() {
+        let host = TestHost::new(FakeCloud::new(Isolated));
+        let machine = Machine {
+            swarm_master: true,
+            ..machine()
+        };
+        create(&host, &machine).unwrap();
+        let ports: Vec<_> = host
+            .server
+            .borrow()
+            .rules
+            .values()
+            .map(|(_, port)| *port)
+            .collect();
+        assert_eq!(ports, [22, 2376, 3376]);
+    }
+
+    #[test]
+    fn in_a_shared_network_and_in_a_basic_zone() {
+        for network in [Shared, Basic] {
+            let host = TestHost::new(FakeCloud::new(network));
+            let status = create(&host, &machine()).unwrap();
+            assert_eq!(status, at_address(State::Running, Some("10.1.1.5")));
+            assert_eq!(
+                saved_json(&host),
+                json!({"VmId": "vm-1", "SSHKeypair": MARK, "VerifySSL": true})
+            );
+            assert_eq!(host.steps.borrow()[4], "5/5 Using the address 10.1.1.5");
+            let deploy = [
+                "registerSSHKeyPair",
+                "deployVirtualMachine",
+                "queryAsyncJobResult",
+            ];
+            let finish = ["listVirtualMachines", "createTags", "queryAsyncJobResult"];
+            expect_calls(&host, &[&LOOKUPS, &deploy, &finish]);
+        }
+    }
+
+    #[test]
+    fn a_cloud_that_takes_no_ed25519_key_gets_an_rsa_key() {
+        let mut cloud = FakeCloud::new(Shared);
+        cloud.takes_ed25519 = false;
+        let host = TestHost::new(cloud);
+        create(&host, &machine()).unwrap();
+        assert_eq!(*host.key_types.borrow(), [KeyType::Ed25519, KeyType::Rsa]);
+        assert_eq!(host.server.borrow().keys[MARK], "ssh-rsa AAAA");
+    }
+
+    #[test]
+    fn networks_that_are_not_supported() {
+        for (network, text) in [
+            (Vpc, "\"my net\" is a tier of a VPC"),
+            (L2, "\"my net\" gives its machines no address"),
+        ] {
+            let host = TestHost::new(FakeCloud::new(network));
+            let error = create(&host, &machine()).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Unsupported);
+            assert!(error.message.contains(text), "{error:?}");
+            remove_what_is_left(&host).unwrap();
+            assert!(contents(&host).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_taken() {
+        let mut cloud = FakeCloud::new(Isolated);
+        cloud
+            .rules
+            .insert("rule-x".to_owned(), ("vm-x".to_owned(), 2376));
+        let host = TestHost::new(cloud);
+        let error = create(&host, &machine()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Conflict);
+        let line = error.message.lines().next().unwrap();
+        assert_eq!(line, "Port 2376 of 192.0.2.12 is taken by another machine");
+        assert!(error.message.contains("conflicts with rule"));
+        assert!(error.hint.unwrap().contains("network"));
+        remove_what_is_left(&host).unwrap();
+        assert_eq!(
+            contents(&host),
+            ["rule-x 2376"],
+            "the other machine's rule stays"
+        );
+    }
+
+    #[test]
+    fn tags_are_not_needed() {
+        for fault in [Fault::Refuse(531, "no"), Fault::JobFails, Fault::AnswerLost] {
+            let mut cloud = FakeCloud::new(Isolated);
+            cloud.faults.insert("createTags", fault);
+            let host = TestHost::new(cloud);
+            create(&host, &machine()).unwrap();
+            assert!(
+                host.lines.borrow()[0].contains("could not be tagged"),
+                "{fault:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bad_name_or_option_makes_no_call() {
+        let host = TestHost::new(FakeCloud::new(Isolated));
+        let bad_name = Machine {
+            name: "1.m".to_owned(),
+            ..machine()
+        };
+        let mut no_zone = machine();
+        no_zone.options.retain(|(name, _)| name != "btcloud-zone");
+        for machine in [bad_name, no_zone] {
+            for error in [
+                create(&host, &machine).unwrap_err(),
+                check(&host, &machine).unwrap_err(),
+            ] {
+                assert_eq!(error.kind, ErrorKind::InvalidOption);
+            }
+        }
+        let error = create(&host, &with(r#"{"VmId": "vm-9"}"#)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Conflict);
+        assert!(host.requests.borrow().is_empty());
+        assert_eq!(*host.saved.borrow(), "{}");
+    }
+
+    #[test]
+    fn a_lost_answer_to_the_deployment_is_made_good() {
+        for network in [Isolated, Shared] {
+            let mut cloud = FakeCloud::new(network);
+            cloud
+                .faults
+                .insert("deployVirtualMachine", Fault::AnswerLost);
+            // Another one whose name holds this one's, and one with this name that is not ours.
+            cloud.add_vm("vm-x", "m10", MARK, "Running");
+            cloud.add_vm("vm-y", "m1", "m1-other", "Running");
+            let host = TestHost::new(cloud);
+            create(&host, &machine()).unwrap();
+            assert_eq!(saved_json(&host)["VmId"], "vm-1");
+            let deployed = host
+                .commands()
+                .iter()
+                .filter(|c| *c == "deployVirtualMachine")
+                .count();
+            assert_eq!(deployed, 1);
+            assert_eq!(host.server.borrow().vms.len(), 3);
+        }
+    }
+
+    #[test]
+    fn a_deployment_that_never_arrived_is_reported() {
+        // The request broke on its way: the cloud has no machine.
+        let mut cloud = FakeCloud::new(Isolated);
+        cloud
+            .faults
+            .insert("deployVirtualMachine", Fault::Refuse(502, ""));
+        let host = TestHost::new(cloud);
+        create(&host, &machine()).unwrap_err();
+        // That was CloudStack's own no. A proxy's leaves it open.
+        let host = TestHost::new(Proxied(FakeCloud::new(Isolated)));
+        let begin = host.now.get();
+        let error = create(&host, &machine()).unwrap_err();
+        assert!(error.message.contains("deployVirtualMachine"), "{error:?}");
+        assert!(host.now.get() - begin >= 15_000);
+        assert_eq!(
+            host.commands()
+                .iter()
+                .filter(|c| *c == "deployVirtualMachine")
+                .count(),
+            1
+        );
+    }
+
+    /// A proxy that answers every deployment itself.
+    struct Proxied(FakeCloud);
+
+    impl crate::testing::Server for Proxied {
+        fn answer(&mut self, request: &crate::contract::http::Request, now: u64) -> Answer {
+            if crate::testing::command(request) == "deployVirtualMachine" {
+                return crate::testing::raw(502, "<html>Bad Gateway</html>");
+            }
+            crate::testing::Server::answer(&mut self.0, request, now)
+        }
+    }
+
+    /// The number of requests of a create that nothing disturbs.
+    fn requests(network: NetworkKind) -> u32 {
+        let host = TestHost::new(FakeCloud::new(network));
+        create(&host, &machine()).unwrap();
+        let count = host.requests.borrow().len();
+        count.try_into().unwrap()
+    }
+
+    #[test]
+    fn whatever_goes_wrong_nothing_is_left() {
+        let faults = [
+            Fault::Refuse(530, "Internal error"),
+            Fault::Refuse(
+                401,
+                "unable to verify user credentials and/or request signature",
+            ),
+            Fault::NotSent,
+            Fault::AnswerLost,
+            Fault::JobFails,
+            Fault::Kill,
+        ];
+        for network in [Isolated, Shared] {
+            for at in 0..requests(network) {
+                for fault in faults {
+                    for destroys_busy in [true, false] {
+                        let mut cloud = FakeCloud::new(network);
+                        cloud.fault = Some((at, fault));
+                        cloud.destroys_busy = destroys_busy;
+                        let host = TestHost::new(cloud);
+                        let _ = create(&host, &machine());
+                        remove_what_is_left(&host).unwrap();
+                        let left = contents(&host);
+                        assert!(left.is_empty(), "{network:?} {at} {fault:?}: {left:?}");
+                        // And it can be said again.
+                        remove_what_is_left(&host).unwrap();
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whenever_it_is_cancelled_nothing_is_left() {
+        for network in [Isolated, Shared] {
+            for sleeps in 0.. {
+                let host = TestHost::new(FakeCloud::new(network));
+                host.sleeps_left.set(Some(sleeps));
+                let outcome = create(&host, &machine());
+                if outcome.is_ok() {
+                    assert!(sleeps > 20);
+                    break;
+                }
+                assert_eq!(outcome.unwrap_err().kind, ErrorKind::Cancelled, "{sleeps}");
+                remove_what_is_left(&host).unwrap();
+                assert!(contents(&host).is_empty(), "{network:?} {sleeps}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_deployment_that_fails_says_why() {
+        let mut cloud = FakeCloud::new(Isolated);
+        cloud.faults.insert("deployVirtualMachine", Fault::JobFails);
+        let host = TestHost::new(cloud);
+        let error = create(&host, &machine()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Capacity);
+        assert_eq!(
+            error.message,
+            "CloudStack could not complete deployVirtualMachine: Insufficient capacity (error 533)"
+        );
+    }
+
+    #[test]
+    fn a_refused_deployment_is_not_waited_for() {
+        let mut cloud = FakeCloud::new(Isolated);
+        cloud
+            .faults
+            .insert("deployVirtualMachine", Fault::Refuse(532, "too many"));
+        let host = TestHost::new(cloud);
+        assert_eq!(
+            create(&host, &machine()).unwrap_err().kind,
+            ErrorKind::Quota
+        );
+        host.commands();
+        let begin = host.now.get();
+        remove_what_is_left(&host).unwrap();
+        expect_calls(&host, &[&["listVirtualMachines", "deleteSSHKeyPair"]]);
+        assert_eq!(host.now.get(), begin);
+    }
+}
+
+mod check {
+    use super::*;
+
+    #[test]
+    fn changes_nothing() {
+        let host = TestHost::new(FakeCloud::new(Isolated));
+        check(&host, &machine()).unwrap();
+        assert!(
+            host.requests
+                .borrow()
+                .iter()
+                .all(|r| r.method == Method::Get)
+        );
+        expect_calls(&host, &[&LOOKUPS]);
+        assert_eq!(*host.saved.borrow(), "{}");
+    }
+
+    fn with_option(option: &str, value: &str) -> Machine {
+        let mut machine = machine();
+        let value = Value::Text(value.to_owned());
+        machine.options.retain(|(name, _)| name != option);
+        machine.options.push((option.to_owned(), value));
+        machine
+    }
+
+    #[test]
+    fn takes_ids_and_names() {
+        for (option, value) in [
+            ("btcloud-zone", "zone-1"),
+            ("btcloud-zone", "LONDON"),
+            ("btcloud-template", "tpl-1"),
+            ("btcloud-service-offering", "off-1"),
+        ] {
+            let host = TestHost::new(FakeCloud::new(Isolated));
+            check(&host, &with_option(option, value)).unwrap();
+        }
+        for (option, text) in [
+            (
+                "btcloud-zone",
+                "No zone is called \"x\"\n  London (zone-1)\n  Paris (zone-2)",
+            ),
+            (
+                "btcloud-template",
+                "No template is called \"x\"\n  Ubuntu 16.04 (tpl-1)",
+            ),
+            (
+                "btcloud-service-offering",
+                "No service offering is called \"x\"\n  Custom (off-2)\n  Small (off-1)",
+            ),
+        ] {
+            let host = TestHost::new(FakeCloud::new(Isolated));
+            let error = check(&host, &with_option(option, "x")).unwrap_err();
+            assert_eq!(
+                (error.kind, error.message.as_str()),
+                (ErrorKind::InvalidOption, text)
+            );
+            assert!(error.hint.unwrap().ends_with(&format!("--{option}")));
+        }
+        let host = TestHost::new(FakeCloud::new(Isolated));
+        let error = check(&host, &with_option("btcloud-service-offering", "Custom")).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unsupported);
+    }
+}
+
+mod power {
+    use super::*;
+
+    type Operation = fn(&dyn crate::host::Host, &Machine) -> Result<(), types::Error>;
+
+    #[test]
+    fn each_arrives_in_its_state_with_the_fewest_calls() {
+        let look = "listVirtualMachines";
+        let poll = "queryAsyncJobResult";
+        let cases: [(Operation, &str, &[&str], &str); 13] = [
+            (
+                start,
+                "Stopped",
+                &[look, "startVirtualMachine", poll],
+                "Running",
+            ),
+            (start, "Running", &[look], "Running"),
+            (start, "Migrating", &[look], "Migrating"),
+            (
+                stop,
+                "Running",
+                &[look, "stopVirtualMachine", poll],
+                "Stopped",
+            ),
+            (stop, "Stopped", &[look], "Stopped"),
+            (stop, "Shutdowned", &[look], "Shutdowned"),
+            (
+                kill,
+                "Running",
+                &[look, "stopVirtualMachine", poll],
+                "Stopped",
+            ),
+            (
+                kill,
+                "Stopping",
+                &[look, "stopVirtualMachine", poll],
+                "Stopped",
+            ),
+            (kill, "Stopped", &[look], "Stopped"),
+            (
+                restart,
+                "Running",
+                &[look, "rebootVirtualMachine", poll],
+                "Running",
+            ),
+            (
+                restart,
+                "Stopped",
+                &[look, "startVirtualMachine", poll],
+                "Running",
+            ),
+            (
+                start,
+                "Error",
+                &[look, "startVirtualMachine", poll],
+                "Running",
+            ),
+            (
+                stop,
+                "Unknown",
+                &[look, "stopVirtualMachine", poll],
+                "Stopped",
+            ),
+        ];
+        for (operation, from, calls, to) in cases {
+            let host = TestHost::new(FakeCloud::with_vm(Isolated, from));
+            operation(&host, &old()).unwrap();
+            assert_eq!(host.server.borrow().vms["vm-old"].state, to, "{from} {to}");
+            let forced = host
+                .requests
+                .borrow()
+                .iter()
+                .any(|request| param(request, "forced") == Some("true"));
+            assert_eq!(
+                forced,
+                std::ptr::fn_addr_eq(operation, kill as Operation) && calls.len() > 1
+            );
+            expect_calls(&host, &[calls]);
+        }
+    }
+
+    #[test]
+    fn a_change_that_is_going_on_is_waited_for() {
+        for (operation, wanted) in [
+            (start as Operation, "Running"),
+            (stop, "Stopped"),
+            (restart, "Running"),
+        ] {
+            for (other, state) in [(start as Operation, "Stopped"), (stop, "Running")] {
+                let host = TestHost::new(FakeCloud::with_vm(Isolated, state));
+                // Cancelled while it waits for the job, which goes on.
+                host.sleeps_left.set(Some(3));
+                assert_eq!(other(&host, &old()).unwrap_err().kind, ErrorKind::Cancelled);
+                host.sleeps_left.set(None);
+                operation(&host, &old()).unwrap();
+                assert_eq!(host.server.borrow().vms["vm-old"].state, wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_answer_is_made_good_by_looking() {
+        for (operation, from, command) in [
+            (start as Operation, "Stopped", "startVirtualMachine"),
+            (stop, "Running", "stopVirtualMachine"),
+        ] {
+            let mut cloud = FakeCloud::with_vm(Isolated, from);
+            cloud.faults.insert(command, Fault::AnswerLost);
+            let host = TestHost::new(cloud);
+            operation(&host, &old()).unwrap();
+            assert_eq!(host.commands().iter().filter(|c| *c == command).count(), 1);
+        }
+        let mut cloud = FakeCloud::with_vm(Isolated, "Running");
+        cloud
+            .faults
+            .insert("rebootVirtualMachine", Fault::AnswerLost);
+        let error = restart(&TestHost::new(cloud), &old()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unreachable);
+    }
+
+    #[test]
+    fn a_machine_that_is_gone_is_not_found() {
+        let gone = |state| TestHost::new(FakeCloud::with_vm(Isolated, state));
+        let none = TestHost::new(FakeCloud::new(Isolated));
+        for host in [gone("Destroyed"), gone("Expunging"), none] {
+            for operation in [start as Operation, stop, kill, restart] {
+                let error = operation(&host, &old()).unwrap_err();
+                assert_eq!(error.kind, ErrorKind::NotFound);
+                assert_eq!(
+                    error.message,
+                    "machine \"m1\" not found: BT Cloud Compute has no virtual machine with id vm-old"
+                );
+            }
+        }
+        let host = TestHost::new(FakeCloud::new(Isolated));
+        let error = start(&host, &machine()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound);
+        assert!(host.requests.borrow().is_empty());
+        // It goes between the look and the call.
+        let mut cloud = FakeCloud::with_vm(Isolated, "Running");
+        cloud
+            .faults
+            .insert("stopVirtualMachine", Fault::Refuse(431, GONE));
+        assert_eq!(
+            stop(&TestHost::new(cloud), &old()).unwrap_err().kind,
+            ErrorKind::NotFound
+        );
+    }
+
+    #[test]
+    fn a_failed_job_fails_the_operation() {
+        let mut cloud = FakeCloud::with_vm(Isolated, "Stopped");
+        cloud.faults.insert("startVirtualMachine", Fault::JobFails);
+        let error = start(&TestHost::new(cloud), &old()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Capacity);
+    }
+}
+
+mod remove {
+    use super::*;
+
+    fn created(network: NetworkKind) -> TestHost<FakeCloud> {
+        let host = TestHost::new(FakeCloud::new(network));
+        create(&host, &machine()).unwrap();
+        host.commands();
+        host
+    }
+
+    fn saved(host: &TestHost<FakeCloud>) -> Machine {
+        with(&host.saved.borrow())
+    }
+
+    const DESTROY: [&str; 4] = [
+        "listCapabilities",
+        "destroyVirtualMachine",
+        "queryAsyncJobResult",
+        "deleteSSHKeyPair",
+    ];
+
+    #[test]
+    fn removes_all_and_can_be_repeated() {
+        let host = created(Isolated);
+        remove(&host, &saved(&host)).unwrap();
+        assert!(contents(&host).is_empty());
+        let rules = [
+            "listVirtualMachines",
+            "listPortForwardingRules",
+            "deletePortForwardingRule",
+            "deletePortForwardingRule",
+            "queryAsyncJobResult",
+        ];
+        expect_calls(&host, &[&rules, &DESTROY]);
+        remove(&host, &saved(&host)).unwrap();
+        let repeated = [
+            "listVirtualMachines",
+            "listPortForwardingRules",
+            "deleteSSHKeyPair",
+        ];
+        expect_calls(&host, &[&repeated]);
+        host.server.borrow_mut().vms.clear();
+        remove(&host, &saved(&host)).unwrap();
+
+        let host = created(Shared);
+        remove(&host, &saved(&host)).unwrap();
+        assert!(contents(&host).is_empty());
+        expect_calls(&host, &[&["listVirtualMachines"], &DESTROY]);
+    }
+
+    #[test]
+    fn what_was_never_made_takes_no_call() {
+        let host = TestHost::new(FakeCloud::new(Isolated));
+        for saved in ["{}", r#"{"VmId": "", "SSHKeypair": "", "Other": 1}"#] {
+            remove(&host, &with(saved)).unwrap();
+        }
+        assert!(host.requests.borrow().is_empty());
+        remove(&host, &with("x")).unwrap_err();
+    }
+
+    #[test]
+    fn a_machine_of_the_old_driver_goes_with_its_rules() {
+        let mut cloud = FakeCloud::with_vm(Isolated, "Running");
+        for (id, vm, port) in [
+            ("rule-a", "vm-old", 22),
+            ("rule-b", "vm-old", 3376),
+            ("rule-c", "vm-x", 80),
+        ] {
+            cloud.rules.insert(id.to_owned(), (vm.to_owned(), port));
+        }
+        let host = TestHost::new(cloud);
+        remove(&host, &old()).unwrap();
+        assert_eq!(contents(&host), ["rule-c 80"]);
+    }
+
+    #[test]
+    fn expunges_only_where_that_is_allowed() {
+        let expunge = |host: &TestHost<FakeCloud>| -> Vec<_> {
+            let requests = host.requests.take();
+            let destroy = requests
+                .iter()
+                .filter(|r| param(r, "command") == Some("destroyVirtualMachine"));
+            destroy.map(|r| param(r, "expunge").is_some()).collect()
+        };
+        let host = created(Shared);
+        remove(&host, &saved(&host)).unwrap();
+        assert_eq!(expunge(&host), [true]);
+
+        let host = created(Shared);
+        host.server.borrow_mut().may_expunge = false;
+        remove(&host, &saved(&host)).unwrap();
+        assert_eq!(expunge(&host), [false]);
+        assert_eq!(host.server.borrow().vms["vm-1"].state, "Destroyed");
+
+        let host = created(Shared);
+        host.server
+            .borrow_mut()
+            .faults
+            .insert("listCapabilities", Fault::Refuse(432, "no"));
+        remove(&host, &saved(&host)).unwrap();
+        assert_eq!(expunge(&host), [false]);
+    }
+
+    #[test]
+    fn a_refused_expunge_is_asked_again_without() {
+        let text = "Parameter expunge can be passed by Admin only. Or when the allow.user.expunge.recover.vm key is set.";
+        let host = created(Shared);
+        let first = host.requests.borrow().len();
+        assert_eq!(first, 0);
+        let script = [
+            ok(
+                "listVirtualMachines",
+                json!({"count": 1, "virtualmachine": [{"id": "vm-1", "name": "m1", "state": "Running"}]}),
+            ),
+            ok(
+                "listCapabilities",
+                json!({"capability": {"allowuserexpungerecovervm": "true"}}),
+            ),
+            ok("destroyVirtualMachine", json!({"jobid": "1"})),
+            ok(
+                "queryAsyncJobResult",
+                json!({"jobstatus": 2, "jobresultcode": 530, "jobresult": {"errorcode": 531, "errortext": text}}),
+            ),
+            ok("destroyVirtualMachine", json!({"jobid": "2"})),
+            ok("queryAsyncJobResult", json!({"jobstatus": 1})),
+            ok("deleteSSHKeyPair", json!({"success": "true"})),
+        ];
+        let script = TestHost::script(script);
+        remove(&script, &saved(&host)).unwrap();
+        assert!(script.server.borrow().is_empty());
+    }
+
+    #[test]
+    fn goes_on_past_errors_and_tells_what_is_left() {
+        let host = created(Isolated);
+        let faults = [
+            (
+                "deletePortForwardingRule",
+                Fault::Refuse(530, "rule trouble"),
+            ),
+            (
+                "destroyVirtualMachine",
+                Fault::Refuse(530, "machine trouble"),
+            ),
+            ("deleteSSHKeyPair", Fault::Refuse(530, "key trouble")),
+        ];
+        host.server.borrow_mut().faults.extend(faults);
+        let error = remove(&host, &saved(&host)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Internal);
+        assert_eq!(
+            error.message,
+            format!(
+                "CloudStack refused deletePortForwardingRule: rule trouble (error 530/4350)\n  \
+                 CloudStack refused deletePortForwardingRule: rule trouble (error 530/4350)\n  \
+                 CloudStack refused destroyVirtualMachine: machine trouble (error 530/4350)\n  \
+                 CloudStack refused deleteSSHKeyPair: key trouble (error 530/4350)\n\
+                 Left in the cloud: the port-forwarding rule rule-4 of port 22, the port-forwarding rule rule-6 of port 2376, \
+                 the virtual machine vm-1 and the SSH key pair {MARK}"
+            )
+        );
+        assert_eq!(error.hint.unwrap(), "Remove the machine once more");
+        host.server.borrow_mut().heal();
+        remove(&host, &saved(&host)).unwrap();
+        assert!(contents(&host).is_empty());
+    }
+
+    #[test]
+    fn bad_keys_are_told_once() {
+        let host = created(Isolated);
+        host.server.borrow_mut().faults.insert(
+            "listVirtualMachines",
+            Fault::Refuse(401, "unable to verify"),
+        );
+        let error = remove(&host, &saved(&host)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Authentication);
+        assert_eq!(
+            error.message,
+            format!(
+                "CloudStack refused listVirtualMachines: unable to verify (error 401/4350)\n\
+                 Left in the cloud: the virtual machine vm-1 and the SSH key pair {MARK}"
+            )
+        );
+        assert!(error.hint.unwrap().contains("--btcloud-api-key"));
+        expect_calls(&host, &[&["listVirtualMachines"]]);
+    }
+
+    #[test]
+    fn the_key_pair_stays_as_long_as_only_it_leads_to_the_machine() {
+        let host = TestHost::new(FakeCloud::new(Isolated));
+        host.server
+            .borrow_mut()
+            .add_vm("vm-1", "m1", MARK, "Running");
+        host.server
+            .borrow_mut()
+            .keys
+            .insert(MARK.to_owned(), String::new());
+        let machine = with(&json!({"SSHKeypair": MARK, "DeployRequested": true}).to_string());
+        host.server
+            .borrow_mut()
+            .faults
+            .insert("listVirtualMachines", Fault::Refuse(530, "trouble"));
+        let error = remove(&host, &machine).unwrap_err();
+        assert!(error.message.ends_with(&format!(
+            "Left in the cloud: the virtual machine, if there is one and the SSH key pair {MARK}"
+        )));
+        assert_eq!(contents(&host).len(), 2);
+
+        // Once it is found, its id is saved.
+        host.server.borrow_mut().heal();
+        host.server
+            .borrow_mut()
+            .faults
+            .insert("destroyVirtualMachine", Fault::Refuse(530, "trouble"));
+        remove(&host, &machine).unwrap_err();
+        assert_eq!(
+            saved_json(&host),
+            json!({"SSHKeypair": MARK, "VmId": "vm-1"})
+        );
+        remove_what_is_left(&host).unwrap();
+        assert!(contents(&host).is_empty());
+    }
+
+    #[test]
+    fn a_machine_that_is_busy_is_waited_for() {
+        let host = created(Shared);
+        host.sleeps_left.set(Some(3));
+        stop(&host, &saved(&host)).unwrap_err();
+        assert_eq!(host.server.borrow().vms["vm-1"].state, "Stopping");
+        host.sleeps_left.set(None);
+        remove(&host, &saved(&host)).unwrap();
+        assert!(contents(&host).is_empty());
+    }
+}
+
+mod status {
+    use super::*;
+
+    fn states(results: Vec<Result<MachineStatus, types::Error>>) -> Vec<(State, Option<String>)> {
+        results
+            .into_iter()
+            .map(|result| result.map(|status| (status.state, status.ip)).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn one_machine_takes_one_call() {
+        let host = TestHost::new(FakeCloud::with_vm(Isolated, "Stopping"));
+        let saved = r#"{"VmId": "vm-old", "PublicIpAddress": "192.0.2.12"}"#;
+        let statuses = status(&host, &[with(saved)]);
+        assert_eq!(
+            statuses,
+            [Ok(at_address(State::Stopping, Some("192.0.2.12")))]
+        );
+        expect_calls(&host, &[&["listVirtualMachines"]]);
+
+        let host = TestHost::new(FakeCloud::with_vm(Shared, "Stopped"));
+        let statuses = status(&host, &[old()]);
+        assert_eq!(statuses, [Ok(at_address(State::Stopped, Some("10.1.1.5")))]);
+        expect_calls(&host, &[&["listVirtualMachines"]]);
+    }
+
+    #[test]
+    fn an_old_machine_is_at_its_forwarded_port() {
+        for state in ["Running", "Stopped"] {
+            let mut cloud = FakeCloud::with_vm(Isolated, state);
+            cloud.rules.insert("r1".to_owned(), ("vm-x".to_owned(), 22));
+            let host = TestHost::new(cloud);
+            assert_eq!(status(&host, &[old()])[0].as_ref().unwrap().ip, None);
+            host.server
+                .borrow_mut()
+                .rules
+                .insert("r2".to_owned(), ("vm-old".to_owned(), 22));
+            let expected = (state == "Running").then_some("192.0.2.12".to_owned());
+            assert_eq!(status(&host, &[old()])[0].as_ref().unwrap().ip, expected);
+        }
+    }
+
+    #[test]
+    fn many_machines_take_one_call() {
+        let mut cloud = FakeCloud::with_vm(Shared, "Running");
+        cloud.add_vm("vm-2", "m2", "m2-key", "Error");
+        cloud.add_vm("vm-3", "m3", "m3-key", "Expunging");
+        cloud.add_vm("vm-4", "m1", MARK, "Starting");
+        cloud.keys.insert(MARK.to_owned(), String::new());
+        let host = TestHost::new(cloud);
+        let machines = [
+            with(r#"{"VmId": "vm-2"}"#),
+            with(r#"{"VmId": "vm-9"}"#),
+            old(),
+            with(r#"{"VmId": "vm-3"}"#),
+            with(&json!({"SSHKeypair": MARK}).to_string()),
+            with("{}"),
+        ];
+        let own = Some("10.1.1.5".to_owned());
+        assert_eq!(
+            states(status(&host, &machines)),
+            [
+                (State::Error, own.clone()),
+                (State::NotFound, None),
+                (State::Running, own.clone()),
+                (State::NotFound, None),
+                (State::Starting, own),
+                (State::NotFound, None),
+            ]
+        );
+        expect_calls(&host, &[&["listVirtualMachines"]]);
+        assert!(status(&host, &[]).is_empty());
+        let broken = status(&host, &[with("x"), old()]);
+        assert!(broken[0].is_err() && broken[1].is_ok());
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_found_and_what_cannot_be_asked_is_an_error() {
+        let host = TestHost::new(FakeCloud::new(Isolated));
+        assert_eq!(states(status(&host, &[old()])), [(State::NotFound, None)]);
+        host.server
+            .borrow_mut()
+            .faults
+            .insert("listVirtualMachines", Fault::Refuse(401, "no"));
+        for machines in [vec![old()], vec![old(), old()]] {
+            let results = status(&host, &machines);
+            assert_eq!(results.len(), machines.len());
+            for result in results {
+                assert_eq!(result.unwrap_err().kind, ErrorKind::Authentication);
+            }
+        }
+    }
+}
