@@ -133,7 +133,8 @@ impl Service for DriverService {
     }
 }
 
-/// An error in one line, as clients quote it, with the hint.
+/// An error in one line, as clients quote it, with the hint. The sentences about missing options stay as they are: scripts
+/// know them from the driver of 2016.
 fn sentence(error: &Error) -> String {
     let text = error.to_string();
     let lines: Vec<_> = text
@@ -142,8 +143,8 @@ fn sentence(error: &Error) -> String {
         .filter(|line| !line.is_empty())
         .collect();
     match error.hint() {
-        Some(hint) => format!("{} ({hint})", lines.join("; ")),
-        None => lines.join("; "),
+        Some(hint) if !matches!(error, Error::Option { .. }) => format!("{} ({hint})", lines.join("; ")),
+        _ => lines.join("; "),
     }
 }
 

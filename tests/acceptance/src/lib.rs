@@ -1,10 +1,34 @@
-//! What the end-to-end tests share.
+//! What the end-to-end tests share: a simulated cloud, a store of its own, and the programs as a user runs them.
+//!
+//! `cargo xtask test` builds the programs first; so does `cargo build --workspace`.
 
+pub mod client;
+pub mod engine;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use cloudstack_simulator::Simulator;
+use tempfile::TempDir;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// The component of the third-party driver `probe`.
 pub const PROBE: &str = env!("PROBE_DRIVER");
+
+/// The options of a machine in the simulated cloud's advanced zone.
+pub const OPTIONS: [&str; 6] = [
+    "--btcloud-zone",
+    "uk-london-1",
+    "--btcloud-template",
+    "Ubuntu 24.04 LTS",
+    "--btcloud-service-offering",
+    "Small",
+];
 
 /// The interfaces that a component imports, without their versions.
 pub fn imports(component: &[u8]) -> Vec<String> {
@@ -13,4 +37,197 @@ pub fn imports(component: &[u8]) -> Vec<String> {
     let component_type = component.component_type();
     let names = component_type.imports(&engine).map(|(name, _)| name.to_owned());
     names.map(|name| name.split('@').next().unwrap_or_default().to_owned()).collect()
+}
+
+/// Where the workspace's programs are, `target/debug`; tests are in `deps` within.
+fn program_directory() -> PathBuf {
+    let test = std::env::current_exe().expect("the test program");
+    test.parent().and_then(Path::parent).expect("target/debug").to_owned()
+}
+
+/// A program of the workspace.
+pub fn program(name: &str) -> PathBuf {
+    let program = program_directory().join(name);
+    assert!(program.is_file(), "{} is not built: cargo build --workspace", program.display());
+    program
+}
+
+/// A user with an empty home and an account in a simulated cloud.
+pub struct Lab {
+    /// The cloud.
+    pub cloud: Simulator,
+    home: TempDir,
+}
+
+impl Lab {
+    /// A user of that cloud.
+    pub fn new(cloud: Simulator) -> Self {
+        Self { cloud, home: tempfile::tempdir().expect("a directory") }
+    }
+
+    /// The user's home.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The user's store of machines.
+    pub fn store(&self) -> PathBuf {
+        self.home().join(".docker").join("machine")
+    }
+
+    /// What the store has of a machine.
+    pub fn machine_directory(&self, machine: &str) -> PathBuf {
+        self.store().join("machines").join(machine)
+    }
+
+    /// A machine's `config.json`.
+    pub fn config(&self, machine: &str) -> serde_json::Value {
+        let text = fs::read(self.machine_directory(machine).join("config.json"));
+        serde_json::from_slice(&text.expect("config.json")).expect("JSON")
+    }
+
+    /// A command in the user's environment: with the account's keys, and the plugin in the search path.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        let fake_guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/fake-guest");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let first = [fake_guest, program_directory()];
+        let path = std::env::join_paths(first.into_iter().chain(std::env::split_paths(&path)));
+        command
+            .env_clear()
+            .env("PATH", path.expect("a search path"))
+            .env("HOME", self.home())
+            .env("BTCLOUD_ENDPOINT", self.cloud.url())
+            .env("BTCLOUD_API_KEY", self.cloud.api_key())
+            .env("BTCLOUD_SECRET_KEY", self.cloud.secret_key())
+            .env("MACHINE_BUGSNAG_API_TOKEN", "no-report")
+            // Compiled once for all the tests.
+            .env("XDG_CACHE_HOME", program_directory().join("cache-of-tests"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `btcloud-host run` with these arguments.
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        let mut command = self.host();
+        self.finish(command.args(arguments))
+    }
+
+    /// `btcloud-host run`, to be given arguments.
+    pub fn host(&self) -> Command {
+        let mut command = self.command(program("btcloud-host"));
+        command.arg("run");
+        command
+    }
+
+    /// Runs a command to its end. Whatever it is, it must not show the account's secret key.
+    pub fn finish(&self, command: &mut Command) -> Outcome {
+        let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let outcome = Outcome::from(output);
+        for text in [&outcome.stdout, &outcome.stderr] {
+            assert!(!text.contains(self.cloud.secret_key()), "the secret key is shown: {text}");
+        }
+        outcome
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its exit code; -1 if a signal ended it.
+    pub code: i32,
+    /// What it wrote to its standard output.
+    pub stdout: String,
+    /// What it wrote to its standard error.
+    pub stderr: String,
+}
+
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+}
+
+impl Outcome {
+    /// The standard output of a command that must succeed, without the last line break.
+    #[track_caller]
+    pub fn ok(&self) -> &str {
+        assert_eq!(self.code, 0, "{self:?}");
+        self.stdout.trim_end()
+    }
+
+    /// The standard error of a command that must end with that code.
+    #[track_caller]
+    pub fn fails(&self, code: i32) -> &str {
+        assert_eq!(self.code, code, "{self:?}");
+        self.stderr.trim_end()
+    }
+}
+
+/// A running plugin that a test speaks with itself.
+pub struct Plugin {
+    /// The process.
+    pub process: Child,
+    /// Where it listens.
+    pub address: String,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Plugin {
+    /// Starts the plugin as a client does.
+    pub fn start(lab: &Lab) -> Self {
+        let mut process = lab
+            .command(program("docker-machine-driver-btcloud"))
+            .env("MACHINE_PLUGIN_TOKEN", "42")
+            .env("MACHINE_PLUGIN_DRIVER_NAME", "btcloud")
+            // As rancher-machine does.
+            .args(["rancher-machine", "create", "--help"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the plugin");
+        let mut lines = BufReader::new(process.stdout.take().expect("its output"));
+        let mut address = String::new();
+        lines.read_line(&mut address).expect("the address");
+        Self { process, address: address.trim_end().to_owned(), lines }
+    }
+
+    /// The next line that it shows.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    /// Waits for its end; tells the exit code, and what it wrote to its standard error.
+    pub fn wait(mut self) -> (i32, String) {
+        let status = self.process.wait().expect("its end");
+        let mut stderr = String::new();
+        if let Some(mut pipe) = self.process.stderr.take() {
+            pipe.read_to_string(&mut stderr).expect("UTF-8");
+        }
+        (status.code().unwrap_or(-1), stderr)
+    }
+}
+
+/// Waits until `condition` holds, for at most ten seconds.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    for _ in 0..1_000 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what} has not come about");
+}
+
+/// Sends a signal to a process.
+pub fn signal(process: &Child, signal: rustix::process::Signal) {
+    let id = i32::try_from(process.id()).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(id.expect("a process"), signal).expect("a signal");
 }

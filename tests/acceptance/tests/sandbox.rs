@@ -251,7 +251,7 @@ fn what_is_no_driver_of_this_contract_is_refused_with_the_reason() {
 #[test]
 fn the_built_in_driver_imports_what_its_standard_library_links_and_the_contract() {
     /// What Rust's standard library links into every component for `wasm32-wasip2`.
-    const STANDARD_LIBRARY: [&str; 12] = [
+    const STANDARD_LIBRARY: [&str; 13] = [
         "wasi:cli/environment",
         "wasi:cli/exit",
         "wasi:cli/stderr",
@@ -263,6 +263,7 @@ fn the_built_in_driver_imports_what_its_standard_library_links_and_the_contract(
         "wasi:cli/terminal-stdin",
         "wasi:cli/terminal-stdout",
         "wasi:io/error",
+        "wasi:io/poll",
         "wasi:io/streams",
     ];
     let imports = acceptance::imports(builtin::COMPONENT);
