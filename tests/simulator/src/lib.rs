@@ -1,1 +1,54 @@
-//! x
+//! An HTTP server that behaves like Apache CloudStack, for tests and demonstrations of what makes and removes machines.
+//!
+//! It knows what a docker-machine driver needs: zones, templates, offerings, networks, machines, key pairs, public
+//! addresses, rules, security groups, tags, volumes and jobs. It verifies signatures, answers errors with CloudStack's
+//! codes and words, and takes its time over jobs. What it does it does in full: a command or a parameter that it does
+//! not act on is refused. It is stricter than CloudStack in that an unknown parameter and a parameter sent twice are
+//! errors, so that a client's mistakes are found.
+//!
+//! ```no_run
+//! use cloudstack_simulator::{ManualClock, Simulator};
+//! use std::time::Duration;
+//!
+//! let clock = ManualClock::new();
+//! let cloud = Simulator::builder().clock(clock.clone()).start()?;
+//! // … call the API at cloud.url() with cloud.api_key() and cloud.secret_key() …
+//! clock.advance(Duration::from_secs(2)); // what was running is done
+//! println!("{}", cloud.inventory());
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! # What it does not do
+//!
+//! There are no administrators, no projects, no VPCs and no load balancers. An isolated network stays up once it is, as
+//! if `network.gc.interval` were endless. Machines are records: nothing listens at their addresses, which are loopback
+//! ones by default so that a test can put something there.
+//!
+//! # Modules
+//!
+//! `http` speaks the protocol on sockets and can withhold, cut and delay answers; `signature` is the server's signing
+//! rule; `api` takes requests apart, checks parameters against CloudStack's declarations and wraps answers; `commands`
+//! are the commands by family; `jobs` is what happens later; `world` is the data.
+
+mod api;
+mod clock;
+mod commands;
+mod config;
+mod faults;
+mod http;
+mod inventory;
+mod jobs;
+mod record;
+mod server;
+pub mod signature;
+mod world;
+
+pub use clock::{Clock, ManualClock};
+pub use config::{
+    AccountConfig, AddressPool, BadCidr, Behaviour, Cidr, CloudConfig, DiskOfferingConfig,
+    NetworkConfig, NetworkKind, ServiceOfferingConfig, TemplateConfig, ZoneConfig, ZoneKind,
+};
+pub use faults::Fault;
+pub use inventory::{Inventory, MachineItem, RuleItem};
+pub use record::RequestRecord;
+pub use server::{Builder, Credentials, Simulator};

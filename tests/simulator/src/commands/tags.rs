@@ -1,0 +1,112 @@
+//! Tags.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Call;
+use crate::api::ApiError;
+use crate::jobs::Work;
+use crate::world::{Owned, Table, Tag};
+
+pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
+    let (resources, kind) = resources(call)?;
+    let wanted = call.params.key_values("tags")?;
+    if wanted.is_empty() {
+        return Err(ApiError::invalid("At least one tag has to be given"));
+    }
+    let customer = call.params.filled("customer");
+    let mut tags = Vec::new();
+    for resource in resources {
+        for (key, value) in &wanted {
+            if call.world.tags_of(resource).any(|tag| tag.key == *key) {
+                return Err(ApiError::invalid(format!(
+                    "tag {key} already on {kind} with id {resource}"
+                )));
+            }
+            tags.push(Tag {
+                owner: call.caller,
+                kind: kind.clone(),
+                resource,
+                key: key.clone(),
+                value: value.clone(),
+                customer: customer.map(str::to_owned),
+            });
+        }
+    }
+    Ok(call.start_job(Work::CreateTags { tags }, None))
+}
+
+pub(super) fn delete(call: &mut Call<'_>) -> Result<Value, ApiError> {
+    let (resources, kind) = resources(call)?;
+    let tags = call.params.key_values("tags")?;
+    Ok(call.start_job(
+        Work::DeleteTags {
+            resources,
+            kind,
+            tags,
+        },
+        None,
+    ))
+}
+
+pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
+    let is = |name: &str, has: &str| {
+        call.params
+            .filled(name)
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(has))
+    };
+    let tags = call.world.tags.iter().filter(|tag| {
+        tag.owner == call.caller
+            && is("key", &tag.key)
+            && is("value", &tag.value)
+            && is("resourceid", &tag.resource.to_string())
+            && is("resourcetype", &tag.kind)
+            && is("customer", tag.customer.as_deref().unwrap_or_default())
+            && call.has_keyword(&tag.key)
+    });
+    call.list("tag", tags.map(|tag| call.world.tag_json(tag)).collect())
+}
+
+/// The resources that a call is about, which the caller has to own, and their kind as CloudStack writes it.
+fn resources(call: &Call<'_>) -> Result<(Vec<Uuid>, String), ApiError> {
+    fn owner<T: Owned>(table: &Table<T>, id: Uuid) -> Option<Option<Uuid>> {
+        table.get(id).map(Owned::owner)
+    }
+    let world = &*call.world;
+    let wanted = call.params.required("resourcetype")?;
+    let kinds = [
+        "UserVm",
+        "Volume",
+        "Network",
+        "PublicIpAddress",
+        "PortForwardingRule",
+        "FirewallRule",
+        "SecurityGroup",
+    ];
+    let kind = kinds
+        .into_iter()
+        .find(|kind| kind.eq_ignore_ascii_case(wanted));
+    let kind = kind.ok_or_else(|| ApiError::invalid(format!("Invalid resource type: {wanted}")))?;
+    let ids = call.params.ids("resourceids")?.unwrap_or_default();
+    for id in &ids {
+        let owner = match kind {
+            "UserVm" => owner(&world.machines, *id),
+            "Volume" => owner(&world.volumes, *id),
+            "Network" => owner(&world.networks, *id),
+            "PublicIpAddress" => owner(&world.addresses, *id),
+            "PortForwardingRule" => owner(&world.forwards, *id),
+            "FirewallRule" => owner(&world.firewall, *id),
+            _ => owner(&world.security_groups, *id),
+        };
+        match owner {
+            None => {
+                return Err(ApiError::invalid(format!(
+                    "Unable to find resource by uuid {id} and type {kind}"
+                )));
+            }
+            Some(owner) if owner != Some(call.caller) => return Err(call.denied(owner)),
+            Some(_) => {}
+        }
+    }
+    Ok((ids, kind.to_owned()))
+}

@@ -1,0 +1,457 @@
+//! The simulator as a server.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::api::{self, Times};
+use crate::clock::Clock;
+use crate::config::{Behaviour, CloudConfig};
+use crate::faults::{Fault, Faults};
+use crate::http::{self, Delivery, Reply, Request, Response, Timeouts};
+use crate::inventory::Inventory;
+use crate::record::RequestRecord;
+use crate::world::World;
+
+/// How long to wait for the acceptor to be woken when the simulator is shut down.
+const WAKE: Duration = Duration::from_secs(1);
+
+type Watcher = Box<dyn Fn(&RequestRecord) + Send + Sync>;
+
+/// The keys of an account's user.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The API key.
+    pub api_key: String,
+    /// The secret key.
+    pub secret_key: String,
+}
+
+/// The secret key is left out.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Credentials")
+            .field("api_key", &self.api_key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Puts a simulator together.
+pub struct Builder {
+    listen: SocketAddr,
+    path: String,
+    clock: Clock,
+    signature_clock: Clock,
+    behaviour: Behaviour,
+    cloud: CloudConfig,
+    timeouts: Timeouts,
+    watcher: Option<Watcher>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Builder")
+            .field("listen", &self.listen)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    fn new() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            path: "/client/api".to_owned(),
+            clock: Clock::Real,
+            signature_clock: Clock::Real,
+            behaviour: Behaviour::default(),
+            cloud: CloudConfig::default(),
+            timeouts: Timeouts {
+                idle: Duration::from_secs(60),
+                request: Duration::from_secs(10),
+                write: Duration::from_secs(10),
+            },
+            watcher: None,
+        }
+    }
+
+    /// Where to listen. Only loopback addresses are taken. Default: `127.0.0.1:0`, a free port.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// The path of the API. Default: `/client/api`.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// The time of the world, by which jobs finish. Default: the real clock.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = clock.into();
+        self
+    }
+
+    /// The time that the `expires` of a request is compared with. It is the real clock by default even if the world's
+    /// is a manual one, since a client takes the real time.
+    #[must_use]
+    pub fn signature_clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.signature_clock = clock.into();
+        self
+    }
+
+    /// How the server behaves where versions and settings differ.
+    #[must_use]
+    pub fn behaviour(mut self, behaviour: Behaviour) -> Self {
+        self.behaviour = behaviour;
+        self
+    }
+
+    /// How long jobs take.
+    #[must_use]
+    pub fn job_time(mut self, time: Duration) -> Self {
+        self.behaviour.job_time = time;
+        self
+    }
+
+    /// What is in the cloud at the start.
+    #[must_use]
+    pub fn cloud(mut self, cloud: CloudConfig) -> Self {
+        self.cloud = cloud;
+        self
+    }
+
+    /// How long a connection may be idle between requests, and how long a request may take to arrive.
+    /// Default: 60 s and 10 s.
+    #[must_use]
+    pub fn timeouts(mut self, idle: Duration, request: Duration) -> Self {
+        self.timeouts.idle = idle;
+        self.timeouts.request = request;
+        self
+    }
+
+    /// Calls this for each request to the API, once it is handled and before it is answered.
+    #[must_use]
+    pub fn on_request(mut self, watcher: impl Fn(&RequestRecord) + Send + Sync + 'static) -> Self {
+        self.watcher = Some(Box::new(watcher));
+        self
+    }
+
+    /// Starts the simulator.
+    ///
+    /// # Errors
+    ///
+    /// If the address is not a loopback one or is taken, or if the configuration does not fit together.
+    pub fn start(self) -> io::Result<Simulator> {
+        if !self.listen.ip().is_loopback() {
+            let text = format!(
+                "{} is not a loopback address: the simulator guards nothing",
+                self.listen.ip()
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let world = World::new(&self.cloud, self.behaviour, self.clock.now())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let listener = TcpListener::bind(self.listen)?;
+        let address = listener.local_addr()?;
+        let url = format!("http://{address}{}", self.path);
+        let credentials: Vec<_> = world
+            .accounts
+            .iter()
+            .map(|account| {
+                let (api_key, secret_key) = (account.api_key.clone(), account.secret_key.0.clone());
+                (
+                    account.name.clone(),
+                    Credentials {
+                        api_key,
+                        secret_key,
+                    },
+                )
+            })
+            .collect();
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                world,
+                faults: Faults::default(),
+                records: Vec::new(),
+            }),
+            path: self.path,
+            clock: self.clock,
+            signature_clock: self.signature_clock,
+            timeouts: self.timeouts,
+            watcher: self.watcher,
+            connections: Mutex::default(),
+            stopped: Condvar::new(),
+        });
+        let acceptor = {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new()
+                .name("simulator".to_owned())
+                .spawn(move || shared.accept(&listener))?
+        };
+        Ok(Simulator {
+            shared,
+            address,
+            url,
+            credentials,
+            acceptor: Some(acceptor),
+        })
+    }
+}
+
+/// A running simulator. It is shut down when it is dropped.
+pub struct Simulator {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    url: String,
+    credentials: Vec<(String, Credentials)>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Simulator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Simulator")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Simulator {
+    /// A simulator to be configured.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// The address of the API: `http://127.0.0.1:PORT/client/api`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The first account's API key.
+    pub fn api_key(&self) -> &str {
+        self.credentials
+            .first()
+            .map_or("", |(_, credentials)| &credentials.api_key)
+    }
+
+    /// The first account's secret key.
+    pub fn secret_key(&self) -> &str {
+        self.credentials
+            .first()
+            .map_or("", |(_, credentials)| &credentials.secret_key)
+    }
+
+    /// The keys of an account.
+    pub fn credentials(&self, account: &str) -> Option<&Credentials> {
+        self.credentials
+            .iter()
+            .find(|(name, _)| name == account)
+            .map(|(_, credentials)| credentials)
+    }
+
+    /// What the first account has made.
+    pub fn inventory(&self) -> Inventory {
+        self.credentials
+            .first()
+            .map(|(name, _)| self.inventory_of(name))
+            .unwrap_or_default()
+    }
+
+    /// What an account has made.
+    pub fn inventory_of(&self, account: &str) -> Inventory {
+        let mut state = self.shared.state();
+        state.world.advance(self.shared.clock.now());
+        Inventory::of(&state.world, account)
+    }
+
+    /// The requests to the API so far, in the order in which they were handled.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.shared.state().records.clone()
+    }
+
+    /// Forgets the requests so far.
+    pub fn clear_requests(&self) {
+        self.shared.state().records.clear();
+    }
+
+    /// Orders a fault for the next calls of a command, or of any command for `*`. Faults come in the order in which
+    /// they were ordered.
+    pub fn fault(&self, command: &str, calls: u32, fault: Fault) {
+        self.shared.state().faults.arm(command, calls, fault);
+    }
+
+    /// Takes back the faults that have not come yet.
+    pub fn clear_faults(&self) {
+        self.shared.state().faults.clear();
+    }
+
+    /// Changes how the server behaves from now on. Jobs that run keep their time, and networks that are up stay up.
+    pub fn set_behaviour(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.shared.state().world.behaviour);
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.shared.stop();
+        // The acceptor waits for a connection. If it cannot be woken it is left behind rather than waited for.
+        let woken = TcpStream::connect_timeout(&self.address, WAKE).is_ok();
+        if let Some(acceptor) = self.acceptor.take()
+            && woken
+        {
+            // A panic of a connection was told on standard error already.
+            let _ = acceptor.join();
+        }
+    }
+}
+
+struct State {
+    world: World,
+    faults: Faults,
+    records: Vec<RequestRecord>,
+}
+
+/// The open connections; none any more once the simulator is being shut down.
+#[derive(Default)]
+struct Connections {
+    open: HashMap<u64, TcpStream>,
+    next: u64,
+    stopping: bool,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    path: String,
+    clock: Clock,
+    signature_clock: Clock,
+    timeouts: Timeouts,
+    watcher: Option<Watcher>,
+    connections: Mutex<Connections>,
+    stopped: Condvar,
+}
+
+/// The guarded data hold together after every statement, so a panic elsewhere is no reason to stop.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    fn accept(&self, listener: &TcpListener) {
+        thread::scope(|scope| {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else {
+                    // Out of descriptors, most likely: others have to end first.
+                    if self.wait(Duration::from_millis(10)) {
+                        return;
+                    }
+                    continue;
+                };
+                let Some(id) = self.enter(&stream) else {
+                    if self.wait(Duration::ZERO) {
+                        return;
+                    }
+                    continue;
+                };
+                scope.spawn(move || {
+                    // A connection that breaks is the client's affair.
+                    let _ =
+                        http::serve(&mut stream, self.timeouts, |request| self.handle(&request));
+                    let _ = stream.shutdown(Shutdown::Both);
+                    lock(&self.connections).open.remove(&id);
+                });
+            }
+        });
+    }
+
+    /// Notes an open connection; none if it cannot be noted or the simulator is being shut down.
+    fn enter(&self, stream: &TcpStream) -> Option<u64> {
+        let other = stream.try_clone().ok()?;
+        let mut connections = lock(&self.connections);
+        if connections.stopping {
+            return None;
+        }
+        let id = connections.next;
+        connections.next += 1;
+        connections.open.insert(id, other);
+        Some(id)
+    }
+
+    fn stop(&self) {
+        let mut connections = lock(&self.connections);
+        connections.stopping = true;
+        for stream in connections.open.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        self.stopped.notify_all();
+    }
+
+    /// Waits, and tells whether the simulator is being shut down.
+    fn wait(&self, duration: Duration) -> bool {
+        let connections = lock(&self.connections);
+        let waited = self
+            .stopped
+            .wait_timeout_while(connections, duration, |connections| !connections.stopping);
+        waited.map_or_else(
+            |poisoned| poisoned.into_inner().0.stopping,
+            |(connections, _)| connections.stopping,
+        )
+    }
+
+    fn handle(&self, request: &Request) -> Reply {
+        let whole = |response| Reply {
+            response,
+            delivery: Delivery::Whole,
+        };
+        if request.path != self.path {
+            return whole(Response::html(404, "Not Found"));
+        }
+        if !matches!(request.method.as_str(), "GET" | "POST") {
+            return whole(Response::html(405, "Method Not Allowed"));
+        }
+        let handled = {
+            let mut state = self.state();
+            let State {
+                world,
+                faults,
+                records,
+            } = &mut *state;
+            let times = Times {
+                now: self.clock.now(),
+                signature: self.signature_clock.now(),
+            };
+            let handled = api::handle(world, faults, request, times);
+            records.push(handled.record.clone());
+            handled
+        };
+        if let Some(watcher) = &self.watcher {
+            watcher(&handled.record);
+        }
+        if let Some(delay) = handled.delay {
+            self.wait(delay);
+        }
+        Reply {
+            response: handled.response,
+            delivery: handled.delivery,
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! How the API shows what there is.
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::*;
+use crate::clock::print;
+use crate::config::{NetworkKind, ZoneKind};
+
+const GIB: u64 = 1 << 30;
+
+/// Adds fields to an object.
+fn extend(object: &mut Value, fields: Value) {
+    if let (Some(object), Value::Object(fields)) = (object.as_object_mut(), fields) {
+        object.extend(fields);
+    }
+}
+
+/// Leaves out what has no value: CloudStack sends no nulls.
+fn compact(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .collect::<Map<_, _>>(),
+        ),
+        other => other,
+    }
+}
+
+impl World {
+    /// The fields that say to whom something belongs.
+    fn owner_json(&self, owner: Uuid) -> Value {
+        json!({ "account": self.account_name(owner), "domainid": self.domain.id, "domain": self.domain.name })
+    }
+
+    fn zone_name(&self, id: Uuid) -> &str {
+        self.zones.get(id).map_or("", |zone| &zone.name)
+    }
+
+    fn tags_json(&self, resource: Uuid) -> Vec<Value> {
+        self.tags_of(resource)
+            .map(|tag| self.tag_json(tag))
+            .collect()
+    }
+
+    pub(crate) fn tag_json(&self, tag: &Tag) -> Value {
+        let mut value = json!({
+            "key": tag.key, "value": tag.value, "resourcetype": tag.kind, "resourceid": tag.resource,
+            "customer": tag.customer,
+        });
+        extend(&mut value, self.owner_json(tag.owner));
+        compact(value)
+    }
+
+    pub(crate) fn zone_json(&self, zone: &Zone) -> Value {
+        let basic = zone.kind == ZoneKind::Basic;
+        json!({
+            "id": zone.id, "name": zone.name, "networktype": if basic { "Basic" } else { "Advanced" },
+            "securitygroupsenabled": basic, "allocationstate": "Enabled", "localstorageenabled": false,
+            "dhcpprovider": "VirtualRouter", "tags": [],
+        })
+    }
+
+    /// A template, as it is in one of its zones.
+    pub(crate) fn template_json(&self, template: &Template, zone: Uuid) -> Value {
+        json!({
+            "id": template.id, "name": template.name, "displaytext": template.name, "ispublic": template.public,
+            "isfeatured": template.featured, "isready": true, "status": "Download Complete", "bootable": true,
+            "created": print(template.created), "crossZones": template.zones.len() > 1, "format": "QCOW2",
+            "hypervisor": "KVM", "isextractable": false, "passwordenabled": false, "sshkeyenabled": true,
+            "size": template.size_gib.saturating_mul(GIB), "templatetype": "USER", "zoneid": zone, "zonename": self.zone_name(zone),
+            "account": template.owner.map_or("system", |owner| self.account_name(owner)),
+            "domainid": self.domain.id, "domain": self.domain.name, "tags": self.tags_json(template.id),
+        })
+    }
+
+    pub(crate) fn service_offering_json(&self, offering: &ServiceOffering) -> Value {
+        compact(json!({
+            "id": offering.id, "name": offering.name, "displaytext": offering.name,
+            "cpunumber": offering.size.map(|size| size.cpus), "cpuspeed": offering.size.map(|size| size.mhz),
+            "memory": offering.size.map(|size| size.memory_mib), "iscustomized": offering.size.is_none(),
+            "created": print(offering.created), "storagetype": "shared", "provisioningtype": "thin",
+            "offerha": false, "limitcpuuse": false, "isvolatile": false, "issystem": false, "defaultuse": false,
+        }))
+    }
+
+    pub(crate) fn disk_offering_json(&self, offering: &DiskOffering) -> Value {
+        json!({
+            "id": offering.id, "name": offering.name, "displaytext": offering.name,
+            "disksize": offering.size_gib.unwrap_or(0), "iscustomized": offering.size_gib.is_none(),
+            "created": print(offering.created), "storagetype": "shared", "provisioningtype": "thin",
+        })
+    }
+
+    pub(crate) fn network_offering_json(&self, offering: &NetworkOffering) -> Value {
+        let isolated = offering.kind == NetworkKind::Isolated;
+        json!({
+            "id": offering.id, "name": offering.name, "displaytext": offering.name, "traffictype": "Guest",
+            "isdefault": true, "specifyvlan": !isolated, "specifyipranges": !isolated, "conservemode": true,
+            "availability": "Optional", "state": "Enabled", "created": print(offering.created),
+            "guestiptype": if isolated { "Isolated" } else { "Shared" }, "forvpc": false,
+            "service": services(offering.kind),
+        })
+    }
+
+    pub(crate) fn network_json(&self, network: &Network) -> Value {
+        let offering = self.network_offerings.get(network.offering);
+        let mut value = json!({
+            "id": network.id, "name": network.name, "displaytext": network.display_text,
+            "cidr": network.cidr.to_string(), "gateway": network.gateway(), "netmask": network.cidr.netmask(),
+            "zoneid": network.zone, "zonename": self.zone_name(network.zone), "traffictype": "Guest",
+            "networkofferingid": network.offering, "networkofferingname": offering.map(|offering| &offering.name),
+            "networkofferingdisplaytext": offering.map(|offering| &offering.name),
+            "networkdomain": network.domain_name, "state": network.state.name(), "related": network.id,
+            "created": print(network.created), "broadcastdomaintype": "Vlan", "issystem": false,
+            "restartrequired": false, "specifyipranges": network.kind == NetworkKind::Shared,
+            "canusefordeploy": true, "ispersistent": false, "displaynetwork": true, "isdefault": false,
+            "strechedl2subnet": false, "redundantrouter": false, "tags": self.tags_json(network.id),
+            "service": services(network.kind),
+        });
+        extend(
+            &mut value,
+            match (network.kind, network.owner) {
+                (NetworkKind::Isolated, Some(owner)) => {
+                    let mut fields = json!({ "type": "Isolated", "acltype": "Account" });
+                    extend(&mut fields, self.owner_json(owner));
+                    fields
+                }
+                _ => json!({
+                    "type": "Shared", "acltype": "Domain", "subdomainaccess": true, "domainid": self.domain.id,
+                    "domain": self.domain.name,
+                }),
+            },
+        );
+        compact(value)
+    }
+
+    pub(crate) fn address_json(&self, address: &PublicAddress) -> Value {
+        let network = address.network.and_then(|id| self.networks.get(id));
+        let machine = address.static_nat.and_then(|id| self.machines.get(id));
+        let guest = machine.and_then(|machine| {
+            machine
+                .nics
+                .iter()
+                .find(|nic| Some(nic.network) == address.network)
+        });
+        let mut value = json!({
+            "id": address.id, "ipaddress": address.address, "zoneid": address.zone,
+            "zonename": self.zone_name(address.zone), "state": address.state.name(),
+            "allocated": address.allocated.map(print), "issourcenat": address.source_nat,
+            "isstaticnat": address.static_nat.is_some(), "associatednetworkid": address.network,
+            "associatednetworkname": network.map(|network| &network.name), "forvirtualnetwork": true,
+            "issystem": false, "isportable": false, "fordisplay": true, "tags": self.tags_json(address.id),
+            "virtualmachineid": machine.map(|machine| machine.id),
+            "virtualmachinename": machine.map(|machine| &machine.name),
+            "virtualmachinedisplayname": machine.map(|machine| &machine.display_name),
+            "vmipaddress": guest.map(|nic| nic.address),
+        });
+        if let Some(owner) = address.owner {
+            extend(&mut value, self.owner_json(owner));
+        }
+        compact(value)
+    }
+
+    pub(crate) fn machine_json(&self, machine: &Machine) -> Value {
+        let template = self.templates.get(machine.template);
+        let offering = self.service_offerings.get(machine.offering);
+        let public = self
+            .addresses
+            .iter()
+            .find(|address| address.static_nat == Some(machine.id));
+        let account = self.accounts.get(machine.owner);
+        let groups = machine
+            .security_groups
+            .iter()
+            .filter_map(|id| self.security_groups.get(*id));
+        let groups: Vec<_> = groups
+            .map(|group| json!({ "id": group.id, "name": group.name, "description": group.description }))
+            .collect();
+        let mut value = json!({
+            "id": machine.id, "name": machine.name, "displayname": machine.display_name, "group": machine.group,
+            "state": machine.state.name(), "created": print(machine.created), "haenable": false,
+            "zoneid": machine.zone, "zonename": self.zone_name(machine.zone),
+            "templateid": machine.template, "templatename": template.map(|template| &template.name),
+            "templatedisplaytext": template.map(|template| &template.name), "passwordenabled": false,
+            "serviceofferingid": machine.offering, "serviceofferingname": offering.map(|offering| &offering.name),
+            "cpunumber": machine.size.cpus, "cpuspeed": machine.size.mhz, "memory": machine.size.memory_mib,
+            "rootdeviceid": 0, "rootdevicetype": "ROOT", "hypervisor": "KVM", "displayvm": true,
+            "isdynamicallyscalable": false, "details": machine.details, "tags": self.tags_json(machine.id),
+            "nic": machine.nics.iter().map(|nic| self.nic_json(nic)).collect::<Vec<_>>(),
+            "securitygroup": groups, "affinitygroup": [],
+            "publicipid": public.map(|address| address.id), "publicip": public.map(|address| address.address),
+            "userid": account.map(|account| account.user), "username": account.map(|account| &account.name),
+        });
+        // Servers up to 4.16 send `keypair`, later ones `keypairs`.
+        if let Some(first) = machine.key_pairs.first() {
+            extend(
+                &mut value,
+                json!({ "keypair": first, "keypairs": machine.key_pairs.join(",") }),
+            );
+        }
+        extend(&mut value, self.owner_json(machine.owner));
+        compact(value)
+    }
+
+    fn nic_json(&self, nic: &Nic) -> Value {
+        let network = self.networks.get(nic.network);
+        compact(json!({
+            "id": nic.id, "networkid": nic.network, "networkname": network.map(|network| &network.name),
+            "ipaddress": nic.address, "netmask": network.map(|network| network.cidr.netmask()),
+            "gateway": network.map(Network::gateway), "macaddress": nic.mac, "isdefault": nic.default,
+            "traffictype": "Guest", "secondaryip": [],
+            "type": network.map(|network| match network.kind {
+                NetworkKind::Isolated => "Isolated",
+                NetworkKind::Shared => "Shared",
+            }),
+        }))
+    }
+
+    pub(crate) fn volume_json(&self, volume: &Volume) -> Value {
+        let machine = volume.machine.and_then(|id| self.machines.get(id));
+        let offering = volume.offering.and_then(|id| self.disk_offerings.get(id));
+        let mut value = json!({
+            "id": volume.id, "name": volume.name, "type": volume.kind.name(), "size": volume.size_gib.saturating_mul(GIB),
+            "zoneid": volume.zone, "zonename": self.zone_name(volume.zone), "state": "Ready",
+            "created": print(volume.created), "hypervisor": "KVM", "storagetype": "shared", "destroyed": false,
+            "virtualmachineid": volume.machine, "vmname": machine.map(|machine| &machine.name),
+            "vmdisplayname": machine.map(|machine| &machine.display_name),
+            "vmstate": machine.map(|machine| machine.state.name()),
+            "deviceid": volume.machine.map(|_| u8::from(volume.kind == VolumeKind::Data)),
+            "diskofferingid": volume.offering, "diskofferingname": offering.map(|offering| &offering.name),
+            "isextractable": true, "tags": self.tags_json(volume.id),
+        });
+        extend(&mut value, self.owner_json(volume.owner));
+        compact(value)
+    }
+
+    pub(crate) fn key_pair_json(&self, pair: &KeyPair) -> Value {
+        let mut value =
+            json!({ "id": pair.id, "name": pair.name, "fingerprint": pair.fingerprint });
+        extend(&mut value, self.owner_json(pair.owner));
+        value
+    }
+
+    pub(crate) fn forward_json(&self, rule: &PortForward) -> Value {
+        let machine = self.machines.get(rule.machine);
+        // Ports of forwarding rules are strings.
+        compact(json!({
+            "id": rule.id, "protocol": rule.protocol,
+            "publicport": rule.public_ports.start.to_string(), "publicendport": rule.public_ports.end.to_string(),
+            "privateport": rule.private_ports.start.to_string(), "privateendport": rule.private_ports.end.to_string(),
+            "ipaddressid": rule.public, "ipaddress": self.addresses.get(rule.public).map(|address| address.address),
+            "virtualmachineid": rule.machine, "virtualmachinename": machine.map(|machine| &machine.name),
+            "virtualmachinedisplayname": machine.map(|machine| &machine.display_name),
+            "vmguestip": rule.guest_address, "networkid": rule.network, "cidrlist": "", "state": rule.state.name(),
+            "fordisplay": true, "tags": self.tags_json(rule.id),
+        }))
+    }
+
+    pub(crate) fn firewall_json(&self, rule: &FirewallRule) -> Value {
+        compact(json!({
+            "id": rule.id, "protocol": rule.protocol, "startport": rule.ports.map(|ports| ports.start),
+            "endport": rule.ports.map(|ports| ports.end), "icmptype": rule.icmp.map(|icmp| icmp.0),
+            "icmpcode": rule.icmp.map(|icmp| icmp.1), "cidrlist": rule.cidrs.join(","), "ipaddressid": rule.public,
+            "ipaddress": self.addresses.get(rule.public).map(|address| address.address), "networkid": rule.network,
+            "state": rule.state.name(), "traffictype": "Ingress", "fordisplay": true,
+            "tags": self.tags_json(rule.id),
+        }))
+    }
+
+    pub(crate) fn security_group_json(&self, group: &SecurityGroup) -> Value {
+        let machines = self
+            .machines
+            .iter()
+            .filter(|machine| machine.security_groups.contains(&group.id));
+        let machines: Vec<_> = machines.map(|machine| machine.id).collect();
+        let mut value = json!({
+            "id": group.id, "name": group.name, "description": group.description, "egressrule": [],
+            "ingressrule": group.rules.iter().map(ingress_json).collect::<Vec<_>>(),
+            "virtualmachinecount": machines.len(), "virtualmachineids": machines, "tags": self.tags_json(group.id),
+        });
+        extend(&mut value, self.owner_json(group.owner));
+        value
+    }
+}
+
+fn ingress_json(rule: &IngressRule) -> Value {
+    let mut value = json!({
+        "ruleid": rule.id, "protocol": rule.protocol, "startport": rule.ports.map(|ports| ports.start),
+        "endport": rule.ports.map(|ports| ports.end), "icmptype": rule.icmp.map(|icmp| icmp.0),
+        "icmpcode": rule.icmp.map(|icmp| icmp.1), "tags": [],
+    });
+    extend(
+        &mut value,
+        match &rule.source {
+            IngressSource::Cidr(cidr) => json!({ "cidr": cidr }),
+            IngressSource::Group { account, group } => {
+                json!({ "account": account, "securitygroupname": group })
+            }
+        },
+    );
+    compact(value)
+}
+
+/// The services of a network, by which a client can tell what it can do with it.
+fn services(kind: NetworkKind) -> Vec<Value> {
+    let names: &[&str] = match kind {
+        NetworkKind::Isolated => &[
+            "Dhcp",
+            "Dns",
+            "Firewall",
+            "PortForwarding",
+            "SourceNat",
+            "StaticNat",
+            "UserData",
+        ],
+        NetworkKind::Shared => &["Dhcp", "Dns", "UserData"],
+    };
+    names.iter().map(|name| json!({ "name": name })).collect()
+}
