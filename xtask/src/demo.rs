@@ -1,5 +1,23 @@
-//! x
-use crate::Result;
-pub(crate) fn run() -> Result<()> {
-    Ok(())
+//! `cargo xtask demo`: the life of a machine against a simulated cloud.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::{Result, program, run, setup, target_dir};
+
+/// Plays it, with a genuine client too if one is at hand.
+pub(crate) fn play() -> Result<()> {
+    setup::build()?;
+    run(Command::new(program("demo")).args(client()))
+}
+
+/// A docker-machine client: the one that is asked for, the one that the tests have built, or one in the search path.
+fn client() -> Option<PathBuf> {
+    let built = target_dir().join("clients").join("docker-machine");
+    let chosen = std::env::var_os("DOCKER_MACHINE_BIN").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&path).map(|directory| directory.join("docker-machine"));
+    // The addresses that the simulated machines have are there on Linux only.
+    let mut candidates = chosen.into_iter().chain([built]).chain(installed);
+    candidates.find(|client| cfg!(target_os = "linux") && client.is_file())
 }

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let args: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
-        ["demo"] => demo::run(),
+        ["demo"] => demo::play(),
         ["test", rest @ ..] => test::run(rest),
         ["lint"] => lint(),
         ["build"] => setup::build(),

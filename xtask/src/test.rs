@@ -22,18 +22,23 @@ const FOREIGN: [Foreign; 3] = [
         name: "docker-machine 0.16.2, built from its Go module",
         tests: "docker_machine_client",
         variable: "TEST_DOCKER_MACHINE",
-        provide: || build_go_client("docker-machine"),
+        provide: || build_go_client("docker-machine", "."),
     },
     Foreign {
         name: "rancher-machine, built from its Go module",
         tests: "rancher_machine_client",
         variable: "TEST_RANCHER_MACHINE",
-        provide: || build_go_client("rancher-machine"),
+        provide: || {
+            build_go_client(
+                "rancher-machine",
+                "github.com/rancher/machine/cmd/rancher-machine",
+            )
+        },
     },
     Foreign {
         name: "the CloudStack client cs, from PyPI",
         tests: "cs_client",
-        variable: "TEST_CS_PYTHON",
+        variable: "CLOUDSTACK_TEST_PYTHON",
         provide: install_cs,
     },
 ];
@@ -77,8 +82,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     result
 }
 
-/// Builds a genuine client with Go's ordinary tools.
-fn build_go_client(name: &str) -> Result<PathBuf> {
+/// Builds a genuine client, a package in a module of `tests/clients`, with Go's ordinary tools.
+fn build_go_client(name: &str, package: &str) -> Result<PathBuf> {
     if !is_installed("go") {
         return Err("Go is not installed".to_owned());
     }
@@ -91,7 +96,7 @@ fn build_go_client(name: &str) -> Result<PathBuf> {
         .arg(&module)
         .args(["-mod=readonly", "-buildvcs=false", "-o"])
         .arg(&program)
-        .arg(".");
+        .arg(package);
     output(&mut go)?;
     Ok(program)
 }

@@ -143,7 +143,9 @@ fn sentence(error: &Error) -> String {
         .filter(|line| !line.is_empty())
         .collect();
     match error.hint() {
-        Some(hint) if !matches!(error, Error::Option { .. }) => format!("{} ({hint})", lines.join("; ")),
+        Some(hint) if !matches!(error, Error::Option { .. }) => {
+            format!("{} ({hint})", lines.join("; "))
+        }
         _ => lines.join("; "),
     }
 }

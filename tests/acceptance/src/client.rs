@@ -29,7 +29,10 @@ impl Client {
     pub fn command(&self, lab: &Lab, arguments: &[&str]) -> Command {
         let mut command = lab.command(&self.program);
         // rancher-machine keeps its machines elsewhere by default.
-        command.arg("--storage-path").arg(lab.store()).args(arguments);
+        command
+            .arg("--storage-path")
+            .arg(lab.store())
+            .args(arguments);
         command
     }
 

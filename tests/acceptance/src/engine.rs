@@ -41,7 +41,11 @@ impl DockerEngine {
                 thread::spawn(move || drop(answer(stream, &store, &directory)));
             }
         });
-        Self { address, stop, server: Some(server) }
+        Self {
+            address,
+            stop,
+            server: Some(server),
+        }
     }
 }
 
@@ -57,7 +61,10 @@ impl Drop for DockerEngine {
 }
 
 /// The certificates are made while the machine is provisioned, so they are read at each connection.
-fn configuration(store: &Path, directory: &Path) -> Result<ServerConfig, Box<dyn std::error::Error>> {
+fn configuration(
+    store: &Path,
+    directory: &Path,
+) -> Result<ServerConfig, Box<dyn std::error::Error>> {
     let certificates = |path: PathBuf| -> Result<Vec<_>, rustls::pki_types::pem::Error> {
         CertificateDer::pem_file_iter(path)?.collect()
     };
@@ -65,7 +72,8 @@ fn configuration(store: &Path, directory: &Path) -> Result<ServerConfig, Box<dyn
     roots.add_parsable_certificates(certificates(store.join("certs/ca.pem"))?);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let clients =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()?;
     let chain = certificates(directory.join("server.pem"))?;
     let key = PrivateKeyDer::from_pem_file(directory.join("server-key.pem"))?;
     let configuration = ServerConfig::builder_with_provider(provider)
@@ -77,7 +85,8 @@ fn configuration(store: &Path, directory: &Path) -> Result<ServerConfig, Box<dyn
 
 fn answer(stream: TcpStream, store: &Path, directory: &Path) -> io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let configuration = configuration(store, directory).map_err(|e| io::Error::other(e.to_string()))?;
+    let configuration =
+        configuration(store, directory).map_err(|e| io::Error::other(e.to_string()))?;
     let connection = ServerConnection::new(Arc::new(configuration)).map_err(io::Error::other)?;
     let mut stream = StreamOwned::new(connection, stream);
     let mut request = [0; 4096];

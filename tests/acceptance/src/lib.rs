@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use cloudstack_simulator::Simulator;
+use cloudstack_simulator::{Behaviour, Builder, CloudConfig, Fault, Simulator};
 use tempfile::TempDir;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -35,20 +35,31 @@ pub fn imports(component: &[u8]) -> Vec<String> {
     let engine = Engine::default();
     let component = Component::new(&engine, component).expect("a component");
     let component_type = component.component_type();
-    let names = component_type.imports(&engine).map(|(name, _)| name.to_owned());
-    names.map(|name| name.split('@').next().unwrap_or_default().to_owned()).collect()
+    let names = component_type
+        .imports(&engine)
+        .map(|(name, _)| name.to_owned());
+    names
+        .map(|name| name.split('@').next().unwrap_or_default().to_owned())
+        .collect()
 }
 
 /// Where the workspace's programs are, `target/debug`; tests are in `deps` within.
 fn program_directory() -> PathBuf {
     let test = std::env::current_exe().expect("the test program");
-    test.parent().and_then(Path::parent).expect("target/debug").to_owned()
+    test.parent()
+        .and_then(Path::parent)
+        .expect("target/debug")
+        .to_owned()
 }
 
 /// A program of the workspace.
 pub fn program(name: &str) -> PathBuf {
     let program = program_directory().join(name);
-    assert!(program.is_file(), "{} is not built: cargo build --workspace", program.display());
+    assert!(
+        program.is_file(),
+        "{} is not built: cargo build --workspace",
+        program.display()
+    );
     program
 }
 
@@ -59,10 +70,75 @@ pub struct Lab {
     home: TempDir,
 }
 
+impl Default for Lab {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Lab {
+    /// A user of the default cloud, whose jobs are quick.
+    pub fn new() -> Self {
+        Self::with(|_| (), |_| ())
+    }
+
+    /// A user of a cloud that is changed before it starts.
+    pub fn with(behave: impl FnOnce(&mut Behaviour), have: impl FnOnce(&mut CloudConfig)) -> Self {
+        let mut behaviour = Behaviour::default();
+        behaviour.job_time = Duration::from_millis(20);
+        behave(&mut behaviour);
+        let mut cloud = CloudConfig::default();
+        have(&mut cloud);
+        Self::of(Simulator::builder().behaviour(behaviour).cloud(cloud))
+    }
+
     /// A user of that cloud.
-    pub fn new(cloud: Simulator) -> Self {
-        Self { cloud, home: tempfile::tempdir().expect("a directory") }
+    pub fn of(cloud: Builder) -> Self {
+        Self {
+            cloud: cloud.start().expect("a cloud"),
+            home: tempfile::tempdir().expect("a directory"),
+        }
+    }
+
+    /// Has the next job of a command fail.
+    pub fn fail_job(&self, command: &str, code: u16, text: &str) {
+        let text = text.to_owned();
+        self.cloud.fault(command, 1, Fault::JobFails { code, text });
+    }
+
+    /// Has the jobs of a command take this long.
+    pub fn slow_down(&self, command: &str, time: Duration) {
+        self.cloud.set_behaviour(|behaviour| {
+            behaviour.job_times.insert(command.to_owned(), time);
+        });
+    }
+
+    /// Whether a command has been called.
+    pub fn has_called(&self, command: &str) -> bool {
+        let requests = self.cloud.requests();
+        requests.iter().any(|request| request.command == command)
+    }
+
+    /// Whether the cloud has a machine of that name.
+    pub fn has_machine(&self, name: &str) -> bool {
+        let machines = self.cloud.inventory().machines;
+        machines.iter().any(|machine| machine.name == name)
+    }
+
+    /// Has a machine removed that the user's store still knows, as if from another computer.
+    pub fn destroy_behind_our_back(&self, machine: &str) {
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        let copy = elsewhere.path().join("machines").join(machine);
+        fs::create_dir_all(&copy).expect("a directory");
+        for entry in fs::read_dir(self.machine_directory(machine)).expect("the machine") {
+            let file = entry.expect("a file");
+            fs::copy(file.path(), copy.join(file.file_name())).expect("a copy");
+        }
+        let mut host = self.host();
+        host.args(["remove", machine])
+            .env("MACHINE_STORAGE_PATH", elsewhere.path());
+        self.finish(&mut host).ok();
+        assert!(!self.has_machine(machine));
     }
 
     /// The user's home.
@@ -122,10 +198,15 @@ impl Lab {
 
     /// Runs a command to its end. Whatever it is, it must not show the account's secret key.
     pub fn finish(&self, command: &mut Command) -> Outcome {
-        let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let output = command
+            .output()
+            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let outcome = Outcome::from(output);
         for text in [&outcome.stdout, &outcome.stderr] {
-            assert!(!text.contains(self.cloud.secret_key()), "the secret key is shown: {text}");
+            assert!(
+                !text.contains(self.cloud.secret_key()),
+                "the secret key is shown: {text}"
+            );
         }
         outcome
     }
@@ -193,7 +274,11 @@ impl Plugin {
         let mut lines = BufReader::new(process.stdout.take().expect("its output"));
         let mut address = String::new();
         lines.read_line(&mut address).expect("the address");
-        Self { process, address: address.trim_end().to_owned(), lines }
+        Self {
+            process,
+            address: address.trim_end().to_owned(),
+            lines,
+        }
     }
 
     /// The next line that it shows.
@@ -228,6 +313,8 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Sends a signal to a process.
 pub fn signal(process: &Child, signal: rustix::process::Signal) {
-    let id = i32::try_from(process.id()).ok().and_then(rustix::process::Pid::from_raw);
+    let id = i32::try_from(process.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
     rustix::process::kill_process(id.expect("a process"), signal).expect("a signal");
 }

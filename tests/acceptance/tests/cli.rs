@@ -21,10 +21,24 @@ fn the_whole_life_of_a_machine() {
     let before = lab.cloud.inventory();
     let created = create(&lab, "m1", &[]);
     let ip = lab.run(&["ip", "m1"]).ok().to_owned();
-    assert!(created.ok().starts_with(&format!("m1 runs at {ip}\n")), "{created:?}");
-    assert!(created.stdout.contains(&format!("root@{ip}")), "{created:?}");
-    let steps: Vec<_> = created.stderr.lines().map(|line| line.split(' ').next().unwrap()).collect();
-    assert_eq!(steps, ["[1/5]", "[2/5]", "[3/5]", "[4/5]", "[5/5]"], "{created:?}");
+    assert!(
+        created.ok().starts_with(&format!("m1 runs at {ip}\n")),
+        "{created:?}"
+    );
+    assert!(
+        created.stdout.contains(&format!("root@{ip}")),
+        "{created:?}"
+    );
+    let steps: Vec<_> = created
+        .stderr
+        .lines()
+        .map(|line| line.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(
+        steps,
+        ["[1/5]", "[2/5]", "[3/5]", "[4/5]", "[5/5]"],
+        "{created:?}"
+    );
 
     let url = format!("tcp://{ip}:2376");
     assert_eq!(lab.run(&["status", "m1"]).ok(), "Running");
@@ -55,9 +69,15 @@ fn answers_come_as_json_too() {
     let created = json(create(&lab, "m1", &["--json"]));
     assert_eq!(created["name"], "m1");
     assert_eq!(created["ssh"]["user"], "root");
-    assert_eq!(json(lab.run(&["status", "m1", "--json"]))["state"], "Running");
+    assert_eq!(
+        json(lab.run(&["status", "m1", "--json"]))["state"],
+        "Running"
+    );
     assert_eq!(json(lab.run(&["ip", "m1", "--json"]))["ip"], created["ip"]);
-    assert_eq!(json(lab.run(&["url", "m1", "--json"]))["url"], created["url"]);
+    assert_eq!(
+        json(lab.run(&["url", "m1", "--json"]))["url"],
+        created["url"]
+    );
     let inspected = json(lab.run(&["inspect", "m1"]));
     assert_eq!(inspected, lab.config("m1"));
     assert_eq!(inspected["Driver"]["IPAddress"], created["ip"]);
@@ -69,16 +89,27 @@ fn answers_come_as_json_too() {
 fn everything_has_a_name_or_an_id() {
     let lab = Lab::new();
     let id = |list: &str| {
-        let error = create(&lab, "m1", &[&format!("--btcloud-{list}"), "no such"]).fails(3).to_owned();
+        let error = create(&lab, "m1", &[&format!("--btcloud-{list}"), "no such"])
+            .fails(3)
+            .to_owned();
         // The error lists what there is, with the ids.
-        let line = error.lines().find(|line| OPTIONS.iter().any(|option| line.contains(option)));
+        let line = error
+            .lines()
+            .find(|line| OPTIONS.iter().any(|option| line.contains(option)));
         let line = line.unwrap_or_else(|| panic!("{error}"));
         let words = line.split(|c: char| !(c.is_ascii_hexdigit() || c == '-'));
         words.max_by_key(|word| word.len()).unwrap().to_owned()
     };
     // Given twice, the last one counts.
     let (zone, template, offering) = (id("zone"), id("template"), id("service-offering"));
-    let ids = ["--btcloud-zone", &zone, "--btcloud-template", &template, "--btcloud-service-offering", &offering];
+    let ids = [
+        "--btcloud-zone",
+        &zone,
+        "--btcloud-template",
+        &template,
+        "--btcloud-service-offering",
+        &offering,
+    ];
     create(&lab, "m1", &ids).ok();
     assert_eq!(lab.config("m1")["Driver"]["Zone"], zone);
     lab.run(&["remove", "m1"]).ok();
@@ -88,7 +119,12 @@ fn everything_has_a_name_or_an_id() {
 fn help_shows_the_drivers_options() {
     let lab = Lab::new();
     let help = lab.run(&["create", "--help"]);
-    for option in ["--btcloud-zone", "BTCLOUD_SECRET_KEY", "https://cloud.bt.com/client/api", "--json"] {
+    for option in [
+        "--btcloud-zone",
+        "BTCLOUD_SECRET_KEY",
+        "https://cloud.bt.com/client/api",
+        "--json",
+    ] {
         assert!(help.ok().contains(option), "{option} in {}", help.stdout);
     }
     let mut host = lab.command(program("btcloud-host"));
@@ -104,20 +140,32 @@ fn what_is_missing_or_wrong_is_said_and_changes_nothing() {
     let lab = Lab::new();
     let before = lab.cloud.inventory();
     let missing = [
-        ("BTCLOUD_API_KEY", "Please specify an API key (--btcloud-api-key)."),
-        ("BTCLOUD_SECRET_KEY", "Please specify a secret key (--btcloud-secret-key)."),
+        (
+            "BTCLOUD_API_KEY",
+            "Please specify an API key (--btcloud-api-key).",
+        ),
+        (
+            "BTCLOUD_SECRET_KEY",
+            "Please specify a secret key (--btcloud-secret-key).",
+        ),
     ];
     for (variable, sentence) in missing {
         let mut host = lab.host();
-        host.args(["create", "m1"]).args(OPTIONS).env_remove(variable);
+        host.args(["create", "m1"])
+            .args(OPTIONS)
+            .env_remove(variable);
         let outcome = lab.finish(&mut host);
-        let expected = format!("btcloud-host: {sentence}\n  hint: the environment variable {variable}");
+        let expected =
+            format!("btcloud-host: {sentence}\n  hint: the environment variable {variable}");
         assert!(outcome.fails(2).starts_with(&expected), "{outcome:?}");
     }
     for (option, sentence) in [
         (0, "Please specify an availability zone (--btcloud-zone)."),
         (2, "Please specify an Ubuntu template (--btcloud-template)."),
-        (4, "Please specify a service offering (--btcloud-service-offering)."),
+        (
+            4,
+            "Please specify a service offering (--btcloud-service-offering).",
+        ),
     ] {
         let mut options = OPTIONS.to_vec();
         options.drain(option..option + 2);
@@ -130,18 +178,43 @@ fn what_is_missing_or_wrong_is_said_and_changes_nothing() {
         (["--btcloud-service-offering", "Huge"], 3, "Small"),
         (["--btcloud-secret-key", "wrong-wrong-wrong"], 3, "401"),
         (["--btcloud-endpoint", "cloud.bt.com"], 2, "is not a URL"),
-        (["--btcloud-endpoint", "ftp://cloud.bt.com"], 2, "neither https nor http"),
-        (["--btcloud-endpoint", "http://169.254.169.254/client/api"], 2, "link-local"),
-        (["--btcloud-endpoint", "http://127.0.0.1:1/client/api"], 3, "refuses connections"),
-        (["--btcloud-endpoint", "http://does-not-exist.invalid/client/api"], 3, "cannot be resolved"),
+        (
+            ["--btcloud-endpoint", "ftp://cloud.bt.com"],
+            2,
+            "neither https nor http",
+        ),
+        (
+            ["--btcloud-endpoint", "http://169.254.169.254/client/api"],
+            2,
+            "link-local",
+        ),
+        (
+            ["--btcloud-endpoint", "http://127.0.0.1:1/client/api"],
+            3,
+            "refuses connections",
+        ),
+        (
+            [
+                "--btcloud-endpoint",
+                "http://does-not-exist.invalid/client/api",
+            ],
+            3,
+            "cannot be resolved",
+        ),
     ] {
         let outcome = create(&lab, "m1", &options);
         let error = outcome.fails(code);
-        assert!(error.starts_with("btcloud-host: ") && error.contains(expected), "{error}");
+        assert!(
+            error.starts_with("btcloud-host: ") && error.contains(expected),
+            "{error}"
+        );
     }
     for name in ["-m1", "m 1", "m/1", "../m1", "mä"] {
         let outcome = lab.run(&["status", "--", name]);
-        assert!(outcome.fails(2).contains("is no name for a machine"), "{outcome:?}");
+        assert!(
+            outcome.fails(2).contains("is no name for a machine"),
+            "{outcome:?}"
+        );
     }
     // Names that docker-machine takes and CloudStack does not.
     let long = "m".repeat(64);
@@ -165,10 +238,18 @@ fn an_endpoint_that_is_no_cloudstack_is_recognised() {
         assert!(n > 0);
         let page = "<html><title>Welcome to nginx!</title></html>";
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close";
-        write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{page}", page.len()).unwrap();
+        write!(
+            stream,
+            "{head}\r\nContent-Length: {}\r\n\r\n{page}",
+            page.len()
+        )
+        .unwrap();
     });
     let outcome = create(&lab, "m1", &["--btcloud-endpoint", &url]);
-    assert!(outcome.fails(3).contains("--btcloud-endpoint"), "{outcome:?}");
+    assert!(
+        outcome.fails(3).contains("--btcloud-endpoint"),
+        "{outcome:?}"
+    );
     server.join().unwrap();
 }
 
@@ -210,7 +291,7 @@ fn a_basic_zone_gives_the_machine_its_own_address() {
 
 #[test]
 fn a_cloud_that_takes_rsa_keys_only_gets_one() {
-    let lab = Lab::with_rsa_keys_only();
+    let lab = Lab::with(|behaviour| behaviour.rsa_keys_only = true, |_| ());
     create(&lab, "m1", &[]).ok();
     let public = fs::read_to_string(lab.machine_directory("m1").join("id_rsa.pub")).unwrap();
     assert!(public.starts_with("ssh-rsa "), "{public}");
@@ -229,7 +310,12 @@ fn secrets_are_in_one_private_file() {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
         let text = fs::read_to_string(&path).unwrap();
         let holds_key = text.contains(lab.cloud.secret_key()) || text.contains(lab.cloud.api_key());
-        assert_eq!(holds_key, path.ends_with("secrets.json"), "{}", path.display());
+        assert_eq!(
+            holds_key,
+            path.ends_with("secrets.json"),
+            "{}",
+            path.display()
+        );
     }
     // The store is all that a later operation needs.
     let mut host = lab.host();
@@ -239,7 +325,8 @@ fn secrets_are_in_one_private_file() {
     assert_eq!(lab.finish(host.args(["status", "m1"])).ok(), "Running");
     // Other keys in the environment go before those in the store.
     let mut host = lab.host();
-    host.args(["status", "m1"]).env("BTCLOUD_SECRET_KEY", "rotated-rotated");
+    host.args(["status", "m1"])
+        .env("BTCLOUD_SECRET_KEY", "rotated-rotated");
     assert!(lab.finish(&mut host).fails(1).contains("401"));
 }
 
@@ -250,7 +337,10 @@ fn a_failed_creation_leaves_nothing() {
     for command in ["deployVirtualMachine", "createPortForwardingRule"] {
         lab.fail_job(command, 530, "The hypervisor is on fire");
         let outcome = create(&lab, "m1", &[]);
-        assert!(outcome.fails(1).contains("The hypervisor is on fire"), "{outcome:?}");
+        assert!(
+            outcome.fails(1).contains("The hypervisor is on fire"),
+            "{outcome:?}"
+        );
         assert_eq!(lab.cloud.inventory(), before, "{command}");
         assert!(!lab.machine_directory("m1").exists());
     }
@@ -264,9 +354,14 @@ fn an_interrupted_creation_leaves_nothing() {
     lab.slow_down("deployVirtualMachine", Duration::from_secs(2));
     for terminating in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
         let mut host = lab.host();
-        host.args(["create", "m1"]).args(OPTIONS).stderr(Stdio::piped()).stdout(Stdio::null());
+        host.args(["create", "m1"])
+            .args(OPTIONS)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::null());
         let host = host.spawn().unwrap();
-        wait_until("the virtual machine", || lab.cloud.inventory() != before && lab.has_machine("m1"));
+        wait_until("the virtual machine", || {
+            lab.cloud.inventory() != before && lab.has_machine("m1")
+        });
         signal(&host, terminating);
         let outcome = Outcome::from(host.wait_with_output().unwrap());
         assert!(outcome.fails(130).contains("interrupted"), "{outcome:?}");
@@ -281,7 +376,10 @@ fn a_creation_that_was_killed_is_removed_later() {
     let before = lab.cloud.inventory();
     lab.slow_down("deployVirtualMachine", Duration::from_millis(500));
     let mut host = lab.host();
-    host.args(["create", "m1"]).args(OPTIONS).stderr(Stdio::null()).stdout(Stdio::null());
+    host.args(["create", "m1"])
+        .args(OPTIONS)
+        .stderr(Stdio::null())
+        .stdout(Stdio::null());
     let mut host = host.spawn().unwrap();
     wait_until("the virtual machine", || lab.has_machine("m1"));
     signal(&host, rustix::process::Signal::KILL);
@@ -311,12 +409,20 @@ fn a_corrupt_store_is_named_and_left_alone() {
     create(&lab, "m1", &[]).ok();
     let inventory = lab.cloud.inventory();
     let config = lab.machine_directory("m1").join("config.json");
-    for contents in ["", "{\"ConfigVersion\": 3", "[]", "{\"ConfigVersion\": 3, \"Driver\": 7}"] {
+    for contents in [
+        "",
+        "{\"ConfigVersion\": 3",
+        "[]",
+        "{\"ConfigVersion\": 3, \"Driver\": 7}",
+    ] {
         fs::write(&config, contents).unwrap();
         for operation in ["status", "stop", "remove", "inspect"] {
             let outcome = lab.run(&[operation, "m1"]);
             let error = outcome.fails(1);
-            assert!(error.contains("config.json") && error.contains("hint:"), "{error}");
+            assert!(
+                error.contains("config.json") && error.contains("hint:"),
+                "{error}"
+            );
         }
         assert_eq!(fs::read_to_string(&config).unwrap(), contents);
     }
@@ -331,7 +437,12 @@ fn another_driver_can_be_named() {
     assert_eq!(lab.config("p1")["DriverName"], "probe");
     assert_eq!(probe(&["ip", "p1"]).ok(), "192.0.2.1");
     let outcome = lab.run(&["remove", "p1"]);
-    assert!(outcome.fails(1).contains("was made by the driver \"probe\""), "{outcome:?}");
+    assert!(
+        outcome
+            .fails(1)
+            .contains("was made by the driver \"probe\""),
+        "{outcome:?}"
+    );
     probe(&["remove", "p1"]).ok();
     assert!(!lab.machine_directory("p1").exists());
 
@@ -346,15 +457,25 @@ fn another_driver_can_be_named() {
         let outcome = lab.run(&["create", "p1", "--driver", driver]);
         assert!(outcome.fails(1).contains(expected), "{outcome:?}");
     }
-    lab.run(&["create", "p1", "--driver", "/does/not/exist"]).fails(2);
+    lab.run(&["create", "p1", "--driver", "/does/not/exist"])
+        .fails(2);
 }
 
 /// The README's table of options is the component's description.
 #[test]
 fn the_readme_has_the_drivers_options() {
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
-    let described = btcloud_host::builtin::driver().loaded().unwrap().description.options.clone();
-    let rows: Vec<_> = readme.lines().filter(|line| line.starts_with("| `--btcloud-")).collect();
+    let readme =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let described = btcloud_host::builtin::driver()
+        .loaded()
+        .unwrap()
+        .description
+        .options
+        .clone();
+    let rows: Vec<_> = readme
+        .lines()
+        .filter(|line| line.starts_with("| `--btcloud-"))
+        .collect();
     assert_eq!(rows.len(), described.len());
     for (row, option) in rows.iter().zip(described) {
         let default = match (&option.default, &option.required) {

@@ -1,12 +1,12 @@
 //! Genuine docker-machine clients, through the plugin.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use acceptance::client::Client;
 use acceptance::engine::DockerEngine;
 use acceptance::{Lab, OPTIONS, signal, wait_until};
-use cloudstack_simulator::Simulator;
 
 macro_rules! tests_with {
     ($client:ident, $variable:literal, [$($test:ident),* $(,)?]) => {
@@ -37,15 +37,20 @@ tests_with!([
 
 /// `create` with the usual options.
 fn creation<'a>(name: &'a str) -> Vec<&'a str> {
-    [&["create", "--driver", "btcloud"], OPTIONS.as_slice(), &[name]].concat()
+    [
+        &["create", "--driver", "btcloud"],
+        OPTIONS.as_slice(),
+        &[name],
+    ]
+    .concat()
 }
 
 /// Each test has addresses of its own, since the engine's port is the same for all.
 fn lab(client: &Client, number: u8) -> (Lab, IpAddr) {
     let third = 110 + u8::from(format!("{client:?}").contains("rancher"));
-    let ip = IpAddr::from([127, 0, third, number]);
-    let cloud = Simulator::builder().public_ips([ip]).start().unwrap();
-    (Lab::new(cloud), ip)
+    let ip = Ipv4Addr::new(127, 0, third, number);
+    let lab = Lab::with(|_| (), |cloud| cloud.public_addresses[0].first = ip);
+    (lab, IpAddr::V4(ip))
 }
 
 fn the_whole_life_of_a_machine(client: &Client) {
@@ -56,18 +61,41 @@ fn the_whole_life_of_a_machine(client: &Client) {
     let mut create = client.command(&lab, &creation("m1"));
     create.env("FAKE_GUEST", format!("root@{ip}:22"));
     let created = lab.finish(&mut create);
-    assert!(created.ok().contains("Docker is up and running!"), "{created:?}");
-    assert!(created.stdout.contains("(m1) [3/5] Deploying the virtual machine"), "{created:?}");
+    assert!(
+        created.ok().contains("Docker is up and running!"),
+        "{created:?}"
+    );
+    assert!(
+        created
+            .stdout
+            .contains("(m1) [3/5] Deploying the virtual machine"),
+        "{created:?}"
+    );
 
     let run = |arguments: &[&str]| client.run(&lab, arguments);
-    let ls = || run(&["ls", "--format", "{{.Name}} {{.DriverName}} {{.State}} {{.URL}} {{.Error}}"]);
+    let ls = || {
+        run(&[
+            "ls",
+            "--format",
+            "{{.Name}} {{.DriverName}} {{.State}} {{.URL}} {{.Error}}",
+        ])
+    };
     let url = format!("tcp://{ip}:2376");
     assert_eq!(ls().ok(), format!("m1 btcloud Running {url}"));
     assert_eq!(run(&["status", "m1"]).ok(), "Running");
     assert_eq!(run(&["ip", "m1"]).ok(), ip.to_string());
     assert_eq!(run(&["url", "m1"]).ok(), url);
-    assert!(run(&["env", "m1"]).ok().contains(&format!("DOCKER_HOST=\"{url}\"")));
-    let name = run(&["inspect", "-f", "{{.Driver.MachineName}} {{.Driver.Zone}}", "m1"]);
+    assert!(
+        run(&["env", "m1"])
+            .ok()
+            .contains(&format!("DOCKER_HOST=\"{url}\""))
+    );
+    let name = run(&[
+        "inspect",
+        "-f",
+        "{{.Driver.MachineName}} {{.Driver.Zone}}",
+        "m1",
+    ]);
     assert_eq!(name.ok(), "m1 uk-london-1");
 
     run(&["stop", "m1"]).ok();
@@ -83,8 +111,15 @@ fn the_whole_life_of_a_machine(client: &Client) {
 
     for entry in fs::read_dir(lab.machine_directory("m1")).unwrap() {
         let path = entry.unwrap().path();
-        let holds_key = fs::read_to_string(&path).unwrap().contains(lab.cloud.secret_key());
-        assert_eq!(holds_key, path.ends_with("secrets.json"), "{}", path.display());
+        let holds_key = fs::read_to_string(&path)
+            .unwrap()
+            .contains(lab.cloud.secret_key());
+        assert_eq!(
+            holds_key,
+            path.ends_with("secrets.json"),
+            "{}",
+            path.display()
+        );
     }
 
     run(&["rm", "-y", "m1"]).ok();
@@ -99,7 +134,9 @@ fn what_is_wrong_is_said_before_anything_is_made(client: &Client) {
 
     let outcome = client.run(&lab, &["create", "--driver", "btcloud", "m1"]);
     assert!(
-        outcome.fails(1).contains("Please specify an availability zone (--btcloud-zone)."),
+        outcome
+            .fails(1)
+            .contains("Please specify an availability zone (--btcloud-zone)."),
         "{outcome:?}"
     );
 
@@ -108,7 +145,10 @@ fn what_is_wrong_is_said_before_anything_is_made(client: &Client) {
     let outcome = client.run(&lab, &arguments);
     let error = outcome.fails(3);
     assert!(error.contains("Error with pre-create check"), "{error}");
-    assert!(error.contains("uk-leeds-1") && error.contains("uk-london-1"), "{error}");
+    assert!(
+        error.contains("uk-leeds-1") && error.contains("uk-london-1"),
+        "{error}"
+    );
 
     let mut create = client.command(&lab, &creation("m1"));
     let outcome = lab.finish(create.env("BTCLOUD_SECRET_KEY", "wrong"));
@@ -121,7 +161,7 @@ fn what_is_wrong_is_said_before_anything_is_made(client: &Client) {
 fn a_failed_creation_leaves_nothing(client: &Client) {
     let (lab, _) = lab(client, 13);
     let before = lab.cloud.inventory();
-    lab.cloud.fail_next_job("deployVirtualMachine", 533, "No room for m1");
+    lab.fail_job("deployVirtualMachine", 533, "No room for m1");
     let outcome = client.run(&lab, &creation("m1"));
     let error = outcome.fails(1);
     assert!(error.contains("No room for m1"), "{error}");
@@ -134,9 +174,11 @@ fn a_failed_creation_leaves_nothing(client: &Client) {
 fn an_interrupted_creation_leaves_nothing(client: &Client) {
     let (lab, _) = lab(client, 14);
     let before = lab.cloud.inventory();
-    lab.cloud.set_job_time("deployVirtualMachine", std::time::Duration::from_secs(3));
+    lab.slow_down("deployVirtualMachine", Duration::from_secs(3));
     let mut create = client.command(&lab, &creation("m1")).spawn().unwrap();
-    wait_until("the deployment", || lab.cloud.inventory() != before && lab.cloud.has_called("deployVirtualMachine"));
+    wait_until("the deployment", || {
+        lab.cloud.inventory() != before && lab.has_called("deployVirtualMachine")
+    });
     // As `kill -9`: the client can tell the plugin nothing.
     signal(&create, rustix::process::Signal::KILL);
     create.wait().unwrap();
@@ -148,7 +190,8 @@ fn an_interrupted_creation_leaves_nothing(client: &Client) {
 fn both_doors_manage_the_same_machines(client: &Client) {
     let (lab, ip) = lab(client, 15);
     let before = lab.cloud.inventory();
-    lab.run(&[&["create", "m1"], OPTIONS.as_slice()].concat()).ok();
+    lab.run(&[&["create", "m1"], OPTIONS.as_slice()].concat())
+        .ok();
     assert_eq!(client.run(&lab, &["status", "m1"]).ok(), "Running");
     assert_eq!(client.run(&lab, &["ip", "m1"]).ok(), ip.to_string());
     client.run(&lab, &["stop", "m1"]).ok();

@@ -25,13 +25,20 @@ struct Peer {
 impl Peer {
     fn connect(plugin: &Plugin) -> Self {
         let mut stream = TcpStream::connect(&plugin.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         stream.write_all(GREETING).unwrap();
         let mut answer = [0; GREETED.len()];
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, GREETED);
         let decoder = Decoder::new(stream.try_clone().unwrap(), Limits::default());
-        Self { stream, encoder: Encoder::new(wire::REGISTRY), decoder, sequence: 0 }
+        Self {
+            stream,
+            encoder: Encoder::new(wire::REGISTRY),
+            decoder,
+            sequence: 0,
+        }
     }
 
     fn send(&mut self, method: &str, argument_type: &'static Type, argument: &Value) {
@@ -56,7 +63,12 @@ impl Peer {
         }
     }
 
-    fn call_with(&mut self, method: &str, argument_type: &'static Type, argument: &Value) -> Result<Value, String> {
+    fn call_with(
+        &mut self,
+        method: &str,
+        argument_type: &'static Type,
+        argument: &Value,
+    ) -> Result<Value, String> {
         let method = format!("RPCServerDriver.{method}");
         self.send(&method, argument_type, argument);
         let (answered, result) = self.receive();
@@ -71,12 +83,27 @@ impl Peer {
     /// Tells the plugin of a new machine, as `create` does.
     fn configure(&mut self, lab: &Lab) {
         let raw = format!(r#"{{"MachineName": "m1", "StorePath": {:?}}}"#, lab.store());
-        self.call_with("SetConfigRaw", &Type::Bytes, &Value::Bytes(raw.into_bytes())).unwrap();
+        self.call_with(
+            "SetConfigRaw",
+            &Type::Bytes,
+            &Value::Bytes(raw.into_bytes()),
+        )
+        .unwrap();
         let flags = acceptance::OPTIONS
             .chunks(2)
-            .map(|pair| (pair[0].trim_start_matches('-').to_owned(), FlagValue::String(pair[1].to_owned())))
+            .map(|pair| {
+                (
+                    pair[0].trim_start_matches('-').to_owned(),
+                    FlagValue::String(pair[1].to_owned()),
+                )
+            })
             .collect();
-        self.call_with("SetConfigFromFlags", &Type::Interface, &wire::flags_to_gob(&flags)).unwrap();
+        self.call_with(
+            "SetConfigFromFlags",
+            &Type::Interface,
+            &wire::flags_to_gob(&flags),
+        )
+        .unwrap();
     }
 }
 
@@ -101,14 +128,27 @@ fn every_method_answers_before_there_is_a_machine() {
     assert_eq!(peer.call("GetSSHPort"), Ok(Value::Int(22)));
     assert_eq!(peer.call("GetSSHKeyPath"), Ok(text("")));
     assert_eq!(peer.call("GetIP"), Err("IP address is not set".to_owned()));
-    assert_eq!(peer.call("GetSSHHostname"), Err("IP address is not set".to_owned()));
+    assert_eq!(
+        peer.call("GetSSHHostname"),
+        Err("IP address is not set".to_owned())
+    );
     assert_eq!(peer.call("Heartbeat"), Ok(nothing()));
     // Without a machine there is nothing to do, and that is said; what has no name cannot be made.
-    for method in ["PreCreateCheck", "Create", "Start", "Stop", "Kill", "Restart", "GetURL"] {
+    for method in [
+        "PreCreateCheck",
+        "Create",
+        "Start",
+        "Stop",
+        "Kill",
+        "Restart",
+        "GetURL",
+    ] {
         peer.call(method).unwrap_err();
     }
     let flags = peer.call("GetCreateFlags").unwrap();
-    let Value::List(flags) = flags else { panic!("{flags:?}") };
+    let Value::List(flags) = flags else {
+        panic!("{flags:?}")
+    };
     assert_eq!(flags.len(), 7);
     assert_eq!(peer.call("Close"), Ok(nothing()));
     drop(peer);
@@ -123,9 +163,18 @@ fn what_go_would_refuse_is_refused_in_its_words() {
     let plugin = Plugin::start(&lab);
     let mut peer = Peer::connect(&plugin);
     for (method, error) in [
-        ("RPCServerDriver.Upgrade", "rpc: can't find method RPCServerDriver.Upgrade"),
-        ("Other.GetVersion", "rpc: can't find service Other.GetVersion"),
-        ("GetVersion", "rpc: service/method request ill-formed: GetVersion"),
+        (
+            "RPCServerDriver.Upgrade",
+            "rpc: can't find method RPCServerDriver.Upgrade",
+        ),
+        (
+            "Other.GetVersion",
+            "rpc: can't find service Other.GetVersion",
+        ),
+        (
+            "GetVersion",
+            "rpc: service/method request ill-formed: GetVersion",
+        ),
     ] {
         peer.send(method, &Type::String, &text("x"));
         assert_eq!(peer.receive(), (method.to_owned(), Err(error.to_owned())));
@@ -134,9 +183,12 @@ fn what_go_would_refuse_is_refused_in_its_words() {
     peer.send("RpcServerDriver.GetVersion", &wire::EMPTY, &nothing());
     assert_eq!(peer.receive().1, Ok(Value::Int(1)));
     // Arguments of other types than the method's.
-    peer.call_with("SetConfigRaw", &Type::Int, &Value::Int(1)).unwrap_err();
-    peer.call_with("SetConfigRaw", &Type::Bytes, &Value::Bytes(b"[]".to_vec())).unwrap_err();
-    peer.call_with("SetConfigFromFlags", &Type::String, &text("x")).unwrap_err();
+    peer.call_with("SetConfigRaw", &Type::Int, &Value::Int(1))
+        .unwrap_err();
+    peer.call_with("SetConfigRaw", &Type::Bytes, &Value::Bytes(b"[]".to_vec()))
+        .unwrap_err();
+    peer.call_with("SetConfigFromFlags", &Type::String, &text("x"))
+        .unwrap_err();
     assert_eq!(peer.call("GetVersion"), Ok(Value::Int(1)));
     peer.call("Close").unwrap();
 }
@@ -156,7 +208,9 @@ fn a_garbled_or_truncated_stream_ends_its_connection_only() {
         greeted(&[0x2f, 0xff, 0x81]),
     ] {
         let mut stream = TcpStream::connect(&plugin.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         // The plugin may hang up before it has read everything.
         drop(stream.write_all(&bytes));
         drop(stream.shutdown(std::net::Shutdown::Write));
@@ -180,15 +234,26 @@ fn a_heartbeat_is_answered_while_a_machine_is_made() {
     peer.send("RPCServerDriver.GetMachineName", &wire::EMPTY, &nothing());
     let mut answers = [peer.receive(), peer.receive()];
     answers.sort_by(|a, b| a.0.cmp(&b.0));
-    assert_eq!(answers[0], ("RPCServerDriver.GetMachineName".to_owned(), Ok(text("m1"))));
+    assert_eq!(
+        answers[0],
+        ("RPCServerDriver.GetMachineName".to_owned(), Ok(text("m1")))
+    );
     assert!(before.elapsed() < Duration::from_secs(1));
     let (method, result) = peer.receive();
-    assert_eq!((method.as_str(), result), ("RPCServerDriver.Create", Ok(nothing())));
+    assert_eq!(
+        (method.as_str(), result),
+        ("RPCServerDriver.Create", Ok(nothing()))
+    );
     assert_eq!(peer.call("GetState"), Ok(Value::Int(1)));
     // What the client is to keep has no key in it.
-    let Ok(Value::Bytes(raw)) = peer.call("GetConfigRaw") else { panic!() };
+    let Ok(Value::Bytes(raw)) = peer.call("GetConfigRaw") else {
+        panic!()
+    };
     let raw = String::from_utf8(raw).unwrap();
-    assert!(raw.contains("uk-london-1") && !raw.contains(lab.cloud.api_key()), "{raw}");
+    assert!(
+        raw.contains("uk-london-1") && !raw.contains(lab.cloud.api_key()),
+        "{raw}"
+    );
     peer.call("Remove").unwrap();
     peer.call("Remove").unwrap();
     peer.call("Close").unwrap();
@@ -201,7 +266,10 @@ fn a_plugin_without_a_client_ends_after_ten_seconds() {
     let (code, _) = Plugin::start(&lab).wait();
     assert_eq!(code, 1);
     let lasted = started.elapsed();
-    assert!(lasted > Duration::from_secs(9) && lasted < Duration::from_secs(15), "{lasted:?}");
+    assert!(
+        lasted > Duration::from_secs(9) && lasted < Duration::from_secs(15),
+        "{lasted:?}"
+    );
 }
 
 #[test]

@@ -11,10 +11,9 @@ use btcloud_host::builtin;
 use btcloud_host::capability::clock::Cancel;
 use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::contract::types::ErrorKind;
-use btcloud_host::machine::{
-    Error, Flag, LazyDriver, Machine, Record, Store, Surroundings,
-};
+use btcloud_host::machine::{Error, Flag, LazyDriver, Machine, Record, Store, Surroundings};
 use btcloud_host::sandbox::{self, Driver, Limit, Limits};
+use cloudstack_simulator::Simulator;
 
 #[derive(Default)]
 struct Recorder(Mutex<Vec<String>>);
@@ -24,7 +23,10 @@ impl Reporter for Recorder {
         self.0.lock().unwrap().push(line.to_owned());
     }
     fn progress(&self, step: &str, number: u32, of: u32) {
-        self.0.lock().unwrap().push(format!("[{number}/{of}] {step}"));
+        self.0
+            .lock()
+            .unwrap()
+            .push(format!("[{number}/{of}] {step}"));
     }
 }
 
@@ -50,14 +52,27 @@ fn lab_with(flags: &[(&str, Flag)], limits: Limits) -> Lab {
     let reporter: Arc<Recorder> = Arc::clone(&recorder);
     let surroundings = Surroundings::of_process(reporter, cancel.clone());
     let driver = LazyDriver::new(fs::read(PROBE).unwrap(), limits, None);
-    let machine =
-        Machine::new(Arc::new(driver), surroundings, Record::new("m1", store.path()));
+    let machine = Machine::new(
+        Arc::new(driver),
+        surroundings,
+        Record::new("m1", store.path()),
+    );
     let key = ("key", Flag::Text(KEY.to_owned()));
     let flags = flags.iter().chain([&key]);
-    let flags = flags.map(|(name, flag)| (format!("probe-{name}"), flag.clone())).collect();
+    let flags = flags
+        .map(|(name, flag)| (format!("probe-{name}"), flag.clone()))
+        .collect();
     machine.configure(&flags).unwrap();
-    store.create("m1", &machine.record().unwrap(), "probe").unwrap();
-    Lab { machine, recorder, cancel, store, _directory: directory }
+    store
+        .create("m1", &machine.record().unwrap(), "probe")
+        .unwrap();
+    Lab {
+        machine,
+        recorder,
+        cancel,
+        store,
+        _directory: directory,
+    }
 }
 
 fn mode(mode: &str) -> [(&'static str, Flag); 1] {
@@ -66,7 +81,11 @@ fn mode(mode: &str) -> [(&'static str, Flag); 1] {
 
 /// What the driver answered to the mode.
 fn answer(mode_name: &str) -> String {
-    lab(&mode(mode_name)).machine.check().unwrap_err().to_string()
+    lab(&mode(mode_name))
+        .machine
+        .check()
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -87,7 +106,14 @@ fn a_driver_sees_its_options_but_not_its_secrets() {
         ("data", Flag::Text("#!/bin/sh".to_owned())),
     ];
     let seen = lab(&options).machine.check().unwrap_err().to_string();
-    for part in ["Secret(true)", "-7", "true", r#"["a", "b"]"#, "#!/bin/sh", "http://127.0.0.1:9/api"] {
+    for part in [
+        "Secret(true)",
+        "-7",
+        "true",
+        r#"["a", "b"]"#,
+        "#!/bin/sh",
+        "http://127.0.0.1:9/api",
+    ] {
         assert!(seen.contains(part), "{part} in {seen}");
     }
     assert!(!seen.contains(KEY));
@@ -95,7 +121,7 @@ fn a_driver_sees_its_options_but_not_its_secrets() {
 
 #[test]
 fn a_driver_calls_what_its_description_lists_with_the_hosts_signature() {
-    let simulator = acceptance::Cloud::start();
+    let simulator = Simulator::builder().start().unwrap();
     let lab = lab(&[
         ("mode", Flag::Text("call".to_owned())),
         ("endpoint", Flag::Text(simulator.url().to_owned())),
@@ -112,7 +138,10 @@ fn only_create_gets_the_ssh_key() {
     let lab = lab(&mode(""));
     lab.machine.create().unwrap();
     let key = lab.store.directory("m1").join("id_rsa");
-    assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(key).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
 }
 
 #[test]
@@ -122,9 +151,17 @@ fn a_driver_cannot_take_the_hosts_members() {
 
 #[test]
 fn a_status_that_would_smuggle_an_argument_is_refused() {
-    let error = lab(&mode("bad-host")).machine.status().unwrap_err().to_string();
+    let error = lab(&mode("bad-host"))
+        .machine
+        .status()
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("invalid SSH host"), "{error}");
-    let error = lab(&mode("miscount")).machine.status().unwrap_err().to_string();
+    let error = lab(&mode("miscount"))
+        .machine
+        .status()
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("0 machines"), "{error}");
 }
 
@@ -136,16 +173,25 @@ fn a_drivers_words_are_cleaned() {
 #[test]
 fn a_driver_that_panics_is_told_with_its_words() {
     let error = answer("panic");
-    assert!(error.contains("the driver crashed") && error.contains("out of cheese"), "{error}");
+    assert!(
+        error.contains("the driver crashed") && error.contains("out of cheese"),
+        "{error}"
+    );
 }
 
 #[test]
 fn an_endless_loop_ends_and_names_the_limit() {
-    let limits = Limits { computation: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits {
+        computation: Duration::from_millis(200),
+        ..Limits::default()
+    };
     let started = Instant::now();
     let error = lab_with(&mode("loop"), limits).machine.check().unwrap_err();
     assert!(
-        matches!(error, Error::Sandbox(sandbox::Error::Limit(Limit::Computation(_)))),
+        matches!(
+            error,
+            Error::Sandbox(sandbox::Error::Limit(Limit::Computation(_)))
+        ),
         "{error}"
     );
     assert!(started.elapsed() < Duration::from_secs(10));
@@ -154,7 +200,13 @@ fn an_endless_loop_ends_and_names_the_limit() {
 #[test]
 fn too_much_memory_ends_it_and_names_the_limit() {
     let error = lab(&mode("allocate")).machine.check().unwrap_err();
-    assert!(matches!(error, Error::Sandbox(sandbox::Error::Limit(Limit::Memory(_)))), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::Sandbox(sandbox::Error::Limit(Limit::Memory(_)))
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -166,7 +218,10 @@ fn a_wait_can_be_cancelled() {
         cancel.set();
     });
     let started = Instant::now();
-    assert_eq!(lab.machine.check().unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(
+        lab.machine.check().unwrap_err().kind(),
+        ErrorKind::Cancelled
+    );
     assert!(started.elapsed() < Duration::from_secs(60));
     canceller.join().unwrap();
 }
@@ -176,10 +231,24 @@ fn whatever_ends_a_create_the_host_removes_what_was_made() {
     for name in ["fail", "panic", "allocate"] {
         let lab = lab(&mode(name));
         let error = lab.machine.create().unwrap_err();
-        assert!(matches!(error, Error::Create { leftovers: None, .. }), "{name}: {error}");
+        assert!(
+            matches!(
+                error,
+                Error::Create {
+                    leftovers: None,
+                    ..
+                }
+            ),
+            "{name}: {error}"
+        );
         let lines = lab.recorder.0.lock().unwrap();
-        let removal = lines.iter().find(|line| line.contains("removed what was saved"));
-        assert!(removal.is_some_and(|line| line.contains("Made")), "{name}: {lines:?}");
+        let removal = lines
+            .iter()
+            .find(|line| line.contains("removed what was saved"));
+        assert!(
+            removal.is_some_and(|line| line.contains("Made")),
+            "{name}: {lines:?}"
+        );
     }
 }
 
@@ -205,19 +274,27 @@ fn secrets_are_kept_in_a_private_file_and_nowhere_else() {
     for entry in fs::read_dir(&directory).unwrap() {
         let path = entry.unwrap().path();
         if fs::read_to_string(&path).unwrap().contains(KEY) {
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
             holders.push(path);
         }
     }
     assert_eq!(holders, [directory.join("secrets.json")]);
-    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(
+        fs::metadata(&directory).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
 }
 
 #[test]
 fn what_is_no_driver_of_this_contract_is_refused_with_the_reason() {
     let load = |wat: &str| {
         let bytes = wat::parse_str(wat).unwrap();
-        Driver::load(&bytes, Limits::default(), None).unwrap_err().to_string()
+        Driver::load(&bytes, Limits::default(), None)
+            .unwrap_err()
+            .to_string()
     };
     let cases = [
         ("(module)", "not a WebAssembly component"),
@@ -241,10 +318,17 @@ fn what_is_no_driver_of_this_contract_is_refused_with_the_reason() {
         let error = load(wat);
         assert!(error.contains(expected), "{error}");
     }
-    let error = Driver::load(b"#!/bin/sh", Limits::default(), None).unwrap_err().to_string();
+    let error = Driver::load(b"#!/bin/sh", Limits::default(), None)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("not a WebAssembly component"), "{error}");
-    let limits = Limits { component_size: 3, ..Limits::default() };
-    let error = Driver::load(b"\0asm", limits, None).unwrap_err().to_string();
+    let limits = Limits {
+        component_size: 3,
+        ..Limits::default()
+    };
+    let error = Driver::load(b"\0asm", limits, None)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("larger than 3 bytes"), "{error}");
 }
 
@@ -267,10 +351,13 @@ fn the_built_in_driver_imports_what_its_standard_library_links_and_the_contract(
         "wasi:io/streams",
     ];
     let imports = acceptance::imports(builtin::COMPONENT);
-    assert!(imports.iter().any(|import| import == "machine:driver/http"), "{imports:?}");
+    assert!(
+        imports.iter().any(|import| import == "machine:driver/http"),
+        "{imports:?}"
+    );
     for import in &imports {
-        let is_expected = import.starts_with("machine:driver/")
-            || STANDARD_LIBRARY.contains(&import.as_str());
+        let is_expected =
+            import.starts_with("machine:driver/") || STANDARD_LIBRARY.contains(&import.as_str());
         assert!(is_expected, "the driver imports {import}");
     }
 }

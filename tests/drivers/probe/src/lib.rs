@@ -1,6 +1,15 @@
 //! A third-party driver for tests. Its option `probe-mode` tells what it shall try.
+//!
+//! The crate is empty on any other target than WebAssembly: a component's exports have names that no native linker takes.
 
-#![allow(missing_docs, unreachable_pub, unsafe_code, unused_qualifications, reason = "generated code")]
+#![cfg(target_arch = "wasm32")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    unused_qualifications,
+    reason = "generated code"
+)]
 
 mod contract {
     wit_bindgen::generate!({
@@ -81,7 +90,10 @@ impl Guest for Probe {
     }
 
     fn remove(machine: Machine) -> Result<(), Error> {
-        log::log(log::Level::Info, &format!("removed what was saved: {}", machine.saved));
+        log::log(
+            log::Level::Info,
+            &format!("removed what was saved: {}", machine.saved),
+        );
         if mode(&machine).ends_with("leave") {
             return fail("thing 1 cannot be removed");
         }
@@ -93,9 +105,10 @@ impl Guest for Probe {
             return Vec::new();
         }
         let status = |machine: &Machine| match mode(machine).as_str() {
-            "bad-host" => {
-                MachineStatus { ssh_host: "-oProxyCommand=true".to_owned(), ..running() }
-            }
+            "bad-host" => MachineStatus {
+                ssh_host: "-oProxyCommand=true".to_owned(),
+                ..running()
+            },
             _ => running(),
         };
         machines.iter().map(|machine| Ok(status(machine))).collect()
@@ -125,7 +138,11 @@ fn mode(machine: &Machine) -> String {
 }
 
 fn fail<T>(message: impl Into<String>) -> Result<T, Error> {
-    Err(Error { kind: ErrorKind::Internal, message: message.into(), hint: None })
+    Err(Error {
+        kind: ErrorKind::Internal,
+        message: message.into(),
+        hint: None,
+    })
 }
 
 /// Tries what the mode says. An error tells what came of it.

@@ -1,0 +1,242 @@
+//! `cargo xtask demo`: the life of a machine, as a user types it, beside the API calls that it causes.
+//!
+//! The commands are run as they are shown, against a simulated cloud on loopback. If a genuine docker-machine client is
+//! given as an argument, it lives a machine's life too.
+
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use acceptance::engine::DockerEngine;
+use acceptance::{Lab, OPTIONS, program};
+use cloudstack_simulator::{RequestRecord, Simulator};
+
+/// How long the simulated cloud takes over a job: long enough to be seen.
+const JOB_TIME: Duration = Duration::from_millis(400);
+
+/// What the stage shows.
+enum Line {
+    /// The output of the command.
+    Output(String),
+    /// A call of the API.
+    Call(String),
+}
+
+/// The user at work.
+struct Stage {
+    lab: Lab,
+    lines: Receiver<Line>,
+    sender: Sender<Line>,
+    styled: bool,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (sender, lines) = channel();
+        let calls = sender.clone();
+        // The stage may end before the cloud does.
+        let watch = move |call: &RequestRecord| drop(calls.send(Line::Call(call.to_string())));
+        let lab = Lab::of(Simulator::builder().job_time(JOB_TIME).on_request(watch));
+        let styled = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        Self {
+            lab,
+            lines,
+            sender,
+            styled,
+        }
+    }
+
+    /// Text in one of the terminal's styles.
+    fn style(&self, code: u8, text: &str) -> String {
+        if self.styled {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    fn heading(&self, text: &str) -> io::Result<()> {
+        writeln!(io::stdout(), "\n{}", self.style(1, text))
+    }
+
+    fn show(&self, line: &Line) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        match line {
+            Line::Output(line) => writeln!(stdout, "{line}"),
+            Line::Call(call) => writeln!(stdout, "{}", self.style(2, &format!("    API  {call}"))),
+        }
+    }
+
+    /// Shows a command line, runs it, and shows what it writes and calls as that comes.
+    fn run(&self, mut command: Command, name: &str, arguments: &[&str]) -> io::Result<()> {
+        let words: Vec<_> = [name]
+            .iter()
+            .chain(arguments)
+            .map(|word| quoted(word))
+            .collect();
+        let prompt = format!("$ {}", words.join(" "));
+        writeln!(io::stdout(), "\n{}", self.style(1, &prompt))?;
+        let mut child = command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let readers = [
+            child.stdout.take().map(|pipe| self.forward(pipe)),
+            child.stderr.take().map(|pipe| self.forward(pipe)),
+        ];
+        loop {
+            // Lines keep their order only if they are shown as they come.
+            while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(10)) {
+                self.show(&line)?;
+            }
+            if readers
+                .iter()
+                .flatten()
+                .all(thread::JoinHandle::is_finished)
+            {
+                break;
+            }
+        }
+        while let Ok(line) = self.lines.try_recv() {
+            self.show(&line)?;
+        }
+        let status = child.wait()?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("{name} failed ({status})")))
+    }
+
+    /// Sends the lines of a program's output to the stage.
+    fn forward(&self, pipe: impl io::Read + Send + 'static) -> thread::JoinHandle<()> {
+        let sender = self.sender.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                if sender.send(Line::Output(line)).is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// Runs `btcloud-host run`.
+    fn host(&self, arguments: &[&str]) -> io::Result<()> {
+        let arguments = [&["run"], arguments].concat();
+        let command = self.lab.command(program("btcloud-host"));
+        self.run(command, "btcloud-host", &arguments)
+    }
+
+    /// What the account has; an error if that is anything.
+    fn inventory(&self) -> io::Result<()> {
+        let inventory = self.lab.cloud.inventory();
+        writeln!(io::stdout(), "\nIn the account now: {inventory}")?;
+        if inventory.is_empty() {
+            Ok(())
+        } else {
+            Err(io::Error::other("something was left in the cloud"))
+        }
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// A machine's life by the command line.
+fn life_by_command_line(stage: &Stage) -> io::Result<()> {
+    stage.heading("1. btcloud-host: a machine's life at a shell")?;
+    stage.host(&[&["create", "web-1"], OPTIONS.as_slice()].concat())?;
+    for operation in ["status", "ip", "url"] {
+        stage.host(&[operation, "web-1"])?;
+    }
+    for operation in ["stop", "start", "restart", "kill"] {
+        stage.host(&[operation, "web-1"])?;
+        stage.host(&["status", "web-1"])?;
+    }
+    stage.host(&["remove", "web-1"])?;
+    stage.inventory()
+}
+
+/// The same life by a genuine client.
+fn life_by_client(stage: &Stage, client: &PathBuf) -> io::Result<()> {
+    let name = client
+        .file_name()
+        .unwrap_or(client.as_os_str())
+        .to_string_lossy();
+    stage.heading(&format!(
+        "2. {name}: the same through the Docker Machine plugin"
+    ))?;
+    writeln!(
+        io::stdout(),
+        "The simulated machine has no system to log in to: a stand-in for ssh and for the Docker engine's\n\
+         port plays it, so that the client can provision it."
+    )?;
+    let engine = DockerEngine::start(IpAddr::from([127, 0, 100, 10]), &stage.lab.store(), "web-2");
+    let run = |arguments: &[&str]| {
+        let mut command = stage.lab.command(client);
+        // rancher-machine keeps its machines elsewhere by default.
+        command.env("MACHINE_STORAGE_PATH", stage.lab.store());
+        stage.run(command, &name, arguments)
+    };
+    run(&[
+        &["create", "--driver", "btcloud"],
+        OPTIONS.as_slice(),
+        &["web-2"],
+    ]
+    .concat())?;
+    run(&["ls"])?;
+    for operation in ["stop", "start", "restart", "kill"] {
+        run(&[operation, "web-2"])?;
+    }
+    run(&["ls"])?;
+    run(&["rm", "-y", "web-2"])?;
+    drop(engine);
+    stage.inventory()
+}
+
+fn play() -> io::Result<()> {
+    let started = Instant::now();
+    let stage = Stage::new();
+    writeln!(
+        io::stdout(),
+        "A simulated CloudStack, {}, with an account that has nothing yet. Its address and keys are in\n\
+         BTCLOUD_ENDPOINT, BTCLOUD_API_KEY and BTCLOUD_SECRET_KEY. Lines with API are its calls, as it sees them.",
+        stage.lab.cloud.url()
+    )?;
+    life_by_command_line(&stage)?;
+    match std::env::args_os().nth(1).map(PathBuf::from) {
+        Some(client) => life_by_client(&stage, &client)?,
+        None => writeln!(
+            io::stdout(),
+            "\nNo genuine client was found to do the same with: DOCKER_MACHINE_BIN may name one, and\n\
+             `cargo xtask test` builds some, which the next demo uses."
+        )?,
+    }
+    writeln!(
+        io::stdout(),
+        "\nDone in {:.1} s, and nothing is left in the cloud.",
+        started.elapsed().as_secs_f32()
+    )
+}
+
+fn main() -> ExitCode {
+    match play() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nowhere else to tell it.
+            drop(writeln!(io::stderr(), "demo: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
