@@ -45,19 +45,19 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
         .after_help(EXIT_CODES);
     let matches = match command.try_get_matches_from(args) {
         Ok(matches) => matches,
-        Err(error) => {
-            // Help and version are asked for and go to the standard output; nobody can be told if that is closed.
+        // Help and version are asked for and go to the standard output; nobody can be told if that is closed.
+        Err(error) if !error.use_stderr() => {
             drop(error.print());
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
+            return Ok(());
+        }
+        Err(error) => {
+            let text = error.render().to_string();
+            let text = match text.strip_prefix("error: ") {
+                Some(error) => format!("btcloud-host: {error}"),
+                None => text,
             };
-            return if exit == Exit::Done {
-                Ok(())
-            } else {
-                Err(Failure::shown(exit))
-            };
+            drop(io::stderr().write_all(text.as_bytes()));
+            return Err(Failure::shown(Exit::Usage));
         }
     };
     match matches.subcommand() {

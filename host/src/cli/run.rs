@@ -147,7 +147,8 @@ impl Run {
             }
             if let ("create", Some(loaded)) = (operation, &self.loaded) {
                 let heading = format!("Options of the driver {}", loaded.description.name);
-                command = command.next_help_heading(heading);
+                // As for docker-machine, the last one of an option counts, so that an alias can be overridden.
+                command = command.args_override_self(true).next_help_heading(heading);
                 command = command.args(loaded.description.options.iter().map(argument));
             }
             run = run.subcommand(command);

@@ -86,7 +86,7 @@ fn the_whole_life_of_a_machine(client: &Client) {
     assert_eq!(run(&["ip", "m1"]).ok(), ip.to_string());
     assert_eq!(run(&["url", "m1"]).ok(), url);
     assert!(
-        run(&["env", "m1"])
+        run(&["env", "--shell", "bash", "m1"])
             .ok()
             .contains(&format!("DOCKER_HOST=\"{url}\""))
     );
