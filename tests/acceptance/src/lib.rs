@@ -45,11 +45,12 @@ pub fn imports(component: &[u8]) -> Vec<String> {
 
 /// Where the workspace's programs are, `target/debug`; tests are in `deps` within.
 fn program_directory() -> PathBuf {
-    let test = std::env::current_exe().expect("the test program");
-    test.parent()
-        .and_then(Path::parent)
-        .expect("target/debug")
-        .to_owned()
+    let this = std::env::current_exe().expect("this program");
+    let directory = this.parent().expect("a directory");
+    match directory.parent() {
+        Some(parent) if directory.ends_with("deps") => parent.to_owned(),
+        _ => directory.to_owned(),
+    }
 }
 
 /// A program of the workspace.
