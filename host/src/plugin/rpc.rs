@@ -122,9 +122,10 @@ fn converse(
     calls: &mut usize,
 ) -> Result<(), Error> {
     stream.set_nodelay(true)?;
-    greet(stream)?;
+    let mut reader = io::BufReader::new(stream);
+    greet(&mut reader)?;
     let answers = Arc::new(Answers::new(stream.try_clone()?, wire::REGISTRY));
-    let mut requests = Decoder::new(io::BufReader::new(stream), Limits::default());
+    let mut requests = Decoder::new(reader, Limits::default());
     while let Some(header) = requests.next_value()? {
         let Value::Struct(_) = &header else {
             return Err(Error::Call);
@@ -152,11 +153,11 @@ fn converse(
 }
 
 /// The greeting, `CONNECT /_goRPC_ HTTP/1.0`, and the answer to it, as in Go's `net/rpc`.
-fn greet(mut stream: &TcpStream) -> Result<(), Error> {
+fn greet(reader: &mut io::BufReader<&TcpStream>) -> Result<(), Error> {
+    let mut stream = *reader.get_ref();
     stream.set_read_timeout(Some(GREETING_TIMEOUT))?;
     let mut greeting = Vec::new();
-    // One byte at a time: what follows is the decoder's.
-    for byte in stream.bytes().take(MAX_GREETING) {
+    for byte in reader.bytes().take(MAX_GREETING) {
         greeting.push(byte?);
         if greeting.ends_with(b"\n\n") || greeting.ends_with(b"\r\n\r\n") {
             break;

@@ -77,7 +77,8 @@ fn validate_option(driver: &str, option: &OptionSpec) -> Result<(), String> {
     let is_variable = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
     // Only under its own prefix: a driver must not have the user's other variables handed to it as an option's value.
     let prefix = driver.to_ascii_uppercase().replace('-', "_") + "_";
-    if !env.is_empty() && !(is_word(env, is_variable) && env.starts_with(&prefix)) {
+    let is_own_variable = is_word(env, is_variable) && env.starts_with(&prefix);
+    if !(env.is_empty() || is_own_variable) {
         return Err(format!(
             "the variable of {name} is not {prefix} and upper-case letters"
         ));

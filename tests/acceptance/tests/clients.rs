@@ -36,7 +36,7 @@ tests_with!([
 ]);
 
 /// `create` with the usual options.
-fn creation<'a>(name: &'a str) -> Vec<&'a str> {
+fn creation(name: &str) -> Vec<&str> {
     [
         &["create", "--driver", "btcloud"],
         OPTIONS.as_slice(),

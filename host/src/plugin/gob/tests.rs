@@ -85,7 +85,7 @@ fn every_captured_stream_decodes() {
         if path.extension().is_some_and(|extension| extension == "bin") {
             let values = decode_all(&after_greeting(&fs::read(&path).unwrap())).unwrap();
             assert!(
-                !values.is_empty() && values.len() % 2 == 0,
+                !values.is_empty() && values.len().is_multiple_of(2),
                 "{}",
                 path.display()
             );
