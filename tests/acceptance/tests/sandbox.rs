@@ -13,7 +13,7 @@ use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::contract::types::ErrorKind;
 use btcloud_host::machine::{Error, Flag, LazyDriver, Machine, Record, Store, Surroundings};
 use btcloud_host::sandbox::{self, Driver, Limit, Limits};
-use cloudstack_simulator::Simulator;
+use cloudstack_simulator::{CloudConfig, Simulator};
 
 #[derive(Default)]
 struct Recorder(Mutex<Vec<String>>);
@@ -130,6 +130,41 @@ fn a_driver_calls_what_its_description_lists_with_the_hosts_signature() {
     // The probe's key is not one of the cloud's: the signature was made and sent, and found wrong.
     assert!(answer.starts_with("401 "), "{answer}");
     assert!(!answer.contains(KEY));
+}
+
+/// The simulator's encoder is written from the server's rule, and shares nothing with the host's.
+#[test]
+fn the_cloud_accepts_the_signature_of_any_text() {
+    let mut cloud = CloudConfig::default();
+    cloud.accounts[0].api_key = Some(KEY.to_owned());
+    cloud.accounts[0].secret_key = Some(KEY.to_owned());
+    let simulator = Simulator::builder().cloud(cloud).start().unwrap();
+    let texts = [
+        "~",
+        "*",
+        "a b",
+        "+",
+        "/",
+        "[0].key",
+        "%2B",
+        "&a=b;c#d?e",
+        "naïve ☃ 𝄞",
+        "\u{7f}\"'<>\\^`{|}()!,:@$-_.",
+        "ÄÖÜ İ ſ K",
+    ];
+    for mode in ["call", "post"] {
+        for text in texts {
+            let lab = lab(&[
+                ("mode", Flag::Text(mode.to_owned())),
+                ("endpoint", Flag::Text(simulator.url().to_owned())),
+                ("list", Flag::TextList(vec![text.to_owned()])),
+            ]);
+            simulator.clear_requests();
+            let answer = lab.machine.check().unwrap_err().to_string();
+            assert!(answer.starts_with("200 "), "{text}: {answer}");
+            assert_eq!(simulator.requests()[0].parameter("keyword"), Some(text));
+        }
+    }
 }
 
 #[test]

@@ -173,7 +173,8 @@ fn attempt(machine: &Machine) -> Result<(), Error> {
         },
         "save-path" => state::save("{\"SSHKeyPath\": \"/etc/shadow\"}"),
         "key" => keys::ssh_public_key(KeyType::Ed25519).map(drop),
-        "call" => call(machine),
+        "call" => call(machine, Method::Get),
+        "post" => call(machine, Method::Post),
         other => fail(format!("unknown mode {other}")),
     }
 }
@@ -207,15 +208,22 @@ fn look() -> Vec<String> {
     seen
 }
 
-/// Makes an API call that was granted, and tells the answer.
-fn call(machine: &Machine) -> Result<(), Error> {
+/// Makes an API call that was granted, with the option's value as a parameter, and tells the answer.
+fn call(machine: &Machine, method: Method) -> Result<(), Error> {
+    let words = machine
+        .options
+        .iter()
+        .find_map(|(name, value)| match value {
+            Value::TextList(words) if name == "probe-list" => Some(words.concat()),
+            _ => None,
+        });
     let request = Request {
         endpoint: "probe-endpoint".to_owned(),
-        method: Method::Get,
+        method,
         params: vec![
             ("command".to_owned(), "listZones".to_owned()),
             ("response".to_owned(), "json".to_owned()),
-            ("name".to_owned(), machine.name.clone()),
+            ("keyword".to_owned(), words.unwrap_or_default()),
         ],
         auth: Auth::Cloudstack(CloudstackCredentials {
             api_key: "probe-key".to_owned(),
