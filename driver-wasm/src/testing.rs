@@ -195,7 +195,8 @@ fn check_request(request: &Request) {
     let is_read = command(request).starts_with("list") || command(request).starts_with("query");
     assert_eq!(request.method == Method::Get, is_read);
     for (i, (name, _)) in request.params.iter().enumerate() {
-        assert_eq!(*name, name.to_lowercase());
+        // CloudStack takes no other case of these.
+        assert!(*name == name.to_lowercase() || name.starts_with("details[0]."));
         assert!(
             request.params[..i].iter().all(|(n, _)| n != name),
             "{name} twice"
@@ -467,7 +468,8 @@ impl FakeCloud {
                     NetworkKind::L2 => ("L2", None),
                     NetworkKind::Shared | NetworkKind::Basic => ("Shared", None),
                 };
-                let mut network = json!({"id": "net-1", "name": "my net", "type": network_type});
+                let mut network = json!({"id": "net-1", "name": "my net", "type": network_type,
+                    "state": "Implemented"});
                 if let Some(vpc) = vpc {
                     network["vpcid"] = json!(vpc);
                 }
@@ -570,7 +572,12 @@ impl FakeCloud {
                 self.change(name, get("id"), now, ("Stopping", after), job_fails)
             }
             "createPortForwardingRule" => {
-                assert_eq!((get("ipaddressid"), get("protocol")), ("ip-2", "tcp"));
+                let address = if self.network == NetworkKind::Vpc {
+                    "ip-1"
+                } else {
+                    "ip-2"
+                };
+                assert_eq!((get("ipaddressid"), get("protocol")), (address, "tcp"));
                 assert_eq!(get("publicport"), get("privateport"));
                 let port: u16 = get("publicport").parse().unwrap();
                 if self.rules.values().any(|(_, taken)| *taken == port) {

@@ -1,27 +1,93 @@
 //! The API's commands as functions.
 
-use super::client::Param;
+use serde::de::DeserializeOwned;
+
+use super::client::{Param, typed};
 use super::model::Capability;
 use super::{
-    Client, Command, Deployed, Error, Network, PortForwardingRule, PublicIpAddress,
-    ServiceOffering, Submitted, Template, VirtualMachine, Zone, job, lenient::Scalar as _,
+    Client, Command, Created, DiskOffering, Error, FirewallRule, Item, Network, NetworkOffering,
+    PortForwardingRule, PublicIpAddress, ServiceOffering, Submitted, Template, VirtualMachine,
+    Volume, Zone, job, lenient::Scalar as _,
 };
 use crate::host::Host;
+use crate::options::Ports;
 
 /// A cloud, through its API. Every function fails if the cloud cannot be reached, refuses, or is not understood, and if
 /// the user asks to stop.
 pub struct Cloud<'h> {
     client: Client<'h>,
+    /// The project that everything belongs to.
+    project: Option<String>,
 }
 
-/// What a virtual machine is deployed from.
-#[derive(Clone, Copy, Debug)]
+/// What a virtual machine is deployed from. Empty lists and nothings are left out.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Deployment<'d> {
     pub(crate) name: &'d str,
+    pub(crate) display_name: &'d str,
+    pub(crate) group: Option<&'d str>,
     pub(crate) zone_id: &'d str,
     pub(crate) template_id: &'d str,
     pub(crate) service_offering_id: &'d str,
-    pub(crate) key_pair: &'d str,
+    /// The first is the machine's own. More than one needs CloudStack 4.17.
+    pub(crate) key_pairs: Vec<&'d str>,
+    pub(crate) network_ids: Vec<&'d str>,
+    pub(crate) security_group_ids: Vec<&'d str>,
+    pub(crate) affinity_group_ids: Vec<&'d str>,
+    pub(crate) disk_offering_id: Option<&'d str>,
+    /// In GiB.
+    pub(crate) disk_size: Option<i64>,
+    /// In GiB.
+    pub(crate) root_disk_size: Option<i64>,
+    pub(crate) cpu: Option<i64>,
+    /// In MHz.
+    pub(crate) cpu_speed: Option<i64>,
+    /// In MiB.
+    pub(crate) memory: Option<i64>,
+    /// In base64.
+    pub(crate) user_data: Option<&'d str>,
+}
+
+/// A port-forwarding rule to be made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forwarding<'f> {
+    pub(crate) address_id: &'f str,
+    pub(crate) vm_id: &'f str,
+    /// The network of the machine, which has to be told in a VPC.
+    pub(crate) network_id: Option<&'f str>,
+    pub(crate) public: Ports,
+    /// The first port of the machine that they lead to.
+    pub(crate) private: u16,
+    /// Whether the firewall lets everybody in; in a VPC there is none.
+    pub(crate) opens_firewall: bool,
+}
+
+/// Parameters, of which some are left out.
+struct Params<'p>(Vec<(&'p str, String)>);
+
+impl<'p> Params<'p> {
+    fn of(params: &[Param<'p>]) -> Self {
+        let owned = params
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        Self(owned.collect())
+    }
+
+    fn option(mut self, name: &'p str, value: Option<impl ToString>) -> Self {
+        self.0.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+
+    fn list(self, name: &'p str, values: &[&str]) -> Self {
+        self.option(name, (!values.is_empty()).then(|| values.join(",")))
+    }
+
+    fn as_slice(&self) -> Vec<Param<'_>> {
+        self.0
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect()
+    }
 }
 
 impl<'h> Cloud<'h> {
@@ -29,7 +95,36 @@ impl<'h> Cloud<'h> {
     pub fn new(host: &'h dyn Host) -> Self {
         Self {
             client: Client::new(host),
+            project: None,
         }
+    }
+
+    /// The same cloud, as a project sees it.
+    pub fn of_project(mut self, project_id: Option<String>) -> Self {
+        self.project = project_id;
+        self
+    }
+
+    /// Parameters of a command on what belongs to the project.
+    fn scoped<'p>(&self, params: &[Param<'p>]) -> Params<'p> {
+        Params::of(params).option("projectid", self.project.as_ref())
+    }
+
+    fn all<T: DeserializeOwned>(
+        &self,
+        command: Command,
+        params: &Params<'_>,
+        member: &str,
+    ) -> Result<Vec<T>, Error> {
+        self.client.list_all(command, &params.as_slice(), member)
+    }
+
+    fn submit<T: DeserializeOwned>(
+        &self,
+        command: Command,
+        params: &Params<'_>,
+    ) -> Result<T, Error> {
+        self.client.fetch(command, &params.as_slice())
     }
 
     /// What calls the API.
@@ -48,11 +143,15 @@ impl<'h> Cloud<'h> {
         self.client.list_all(Command::ListZones, &params, "zone")
     }
 
+    /// The projects that the account is in.
+    pub fn projects(&self) -> Result<Vec<Item>, Error> {
+        self.client.list_all(Command::ListProjects, &[], "project")
+    }
+
     /// The templates from which the account may deploy in a zone.
     pub fn templates(&self, zone_id: &str) -> Result<Vec<Template>, Error> {
-        let params = [("templatefilter", "executable"), ("zoneid", zone_id)];
-        self.client
-            .list_all(Command::ListTemplates, &params, "template")
+        let params = self.scoped(&[("templatefilter", "executable"), ("zoneid", zone_id)]);
+        self.all(Command::ListTemplates, &params, "template")
     }
 
     /// The service offerings that the account may use in a zone. Versions that do not know service offerings of a zone
@@ -61,6 +160,59 @@ impl<'h> Cloud<'h> {
         let params = [("zoneid", zone_id)];
         self.client
             .list_all(Command::ListServiceOfferings, &params, "serviceoffering")
+    }
+
+    /// The disk offerings that the account may use in a zone, as [`Self::service_offerings`].
+    pub fn disk_offerings(&self, zone_id: &str) -> Result<Vec<DiskOffering>, Error> {
+        let params = [("zoneid", zone_id)];
+        self.client
+            .list_all(Command::ListDiskOfferings, &params, "diskoffering")
+    }
+
+    /// The affinity groups of the account.
+    pub fn affinity_groups(&self) -> Result<Vec<Item>, Error> {
+        let params = self.scoped(&[]);
+        self.all(Command::ListAffinityGroups, &params, "affinitygroup")
+    }
+
+    /// The security groups of the account.
+    pub fn security_groups(&self) -> Result<Vec<Item>, Error> {
+        let params = self.scoped(&[]);
+        self.all(Command::ListSecurityGroups, &params, "securitygroup")
+    }
+
+    /// The security group of that name; nothing if there is none.
+    pub fn security_group(&self, name: &str) -> Result<Option<Item>, Error> {
+        let params = self.scoped(&[("securitygroupname", name)]);
+        match self.all::<Item>(Command::ListSecurityGroups, &params, "securitygroup") {
+            Ok(groups) => Ok(groups.into_iter().find(|group| group.name == name)),
+            Err(error) if error.is_gone() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The networks of a zone in which the account may deploy.
+    pub fn networks(&self, zone_id: &str) -> Result<Vec<Network>, Error> {
+        let params = self.scoped(&[("zoneid", zone_id), ("canusefordeploy", "true")]);
+        self.all(Command::ListNetworks, &params, "network")
+    }
+
+    /// The network of that name; nothing if there is none.
+    pub fn network_named(&self, name: &str) -> Result<Option<Network>, Error> {
+        let params = self.scoped(&[("keyword", name)]);
+        let networks: Vec<Network> = self.all(Command::ListNetworks, &params, "network")?;
+        Ok(networks.into_iter().find(|network| network.name == name))
+    }
+
+    /// The offerings for isolated networks of a zone that can be used.
+    pub fn network_offerings(&self, zone_id: &str) -> Result<Vec<NetworkOffering>, Error> {
+        let params = [
+            ("zoneid", zone_id),
+            ("guestiptype", "Isolated"),
+            ("state", "Enabled"),
+        ];
+        self.client
+            .list_all(Command::ListNetworkOfferings, &params, "networkoffering")
     }
 
     /// A virtual machine; nothing if there is no such one. One that is destroyed may still be shown.
@@ -90,28 +242,61 @@ impl<'h> Cloud<'h> {
         self.virtual_machines(&[])
     }
 
+    /// The virtual machines in a network.
+    pub fn virtual_machines_in(&self, network_id: &str) -> Result<Vec<VirtualMachine>, Error> {
+        self.virtual_machines(&[("networkid", network_id)])
+    }
+
     fn virtual_machines(&self, params: &[Param<'_>]) -> Result<Vec<VirtualMachine>, Error> {
         let (command, member) = (Command::ListVirtualMachines, "virtualmachine");
         // One page is enough for an id.
         if matches!(params, [("id", _)]) {
-            return self.client.list(command, params, member);
+            let params = self.scoped(params);
+            return self.client.list(command, &params.as_slice(), member);
         }
-        self.client.list_all(command, params, member)
+        self.all(command, &self.scoped(params), member)
     }
 
     /// A network; nothing if the account does not see such a one.
     pub fn network(&self, id: &str) -> Result<Option<Network>, Error> {
-        let networks = self
-            .client
-            .list(Command::ListNetworks, &[("id", id)], "network")?;
-        Ok(networks.into_iter().next())
+        let params = self.scoped(&[("id", id)]);
+        let networks: Result<Vec<Network>, Error> =
+            self.client
+                .list(Command::ListNetworks, &params.as_slice(), "network");
+        match networks {
+            Ok(networks) => Ok(networks.into_iter().next()),
+            Err(error) if error.is_gone() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The public addresses of a network.
     pub fn public_ip_addresses(&self, network_id: &str) -> Result<Vec<PublicIpAddress>, Error> {
-        let params = [("associatednetworkid", network_id)];
-        let (command, member) = (Command::ListPublicIpAddresses, "publicipaddress");
-        self.client.list_all(command, &params, member)
+        let params = self.scoped(&[("associatednetworkid", network_id)]);
+        self.all(Command::ListPublicIpAddresses, &params, "publicipaddress")
+    }
+
+    /// The public addresses of the account in a zone.
+    pub fn public_ip_addresses_in_zone(
+        &self,
+        zone_id: &str,
+    ) -> Result<Vec<PublicIpAddress>, Error> {
+        let params = self.scoped(&[("zoneid", zone_id)]);
+        self.all(Command::ListPublicIpAddresses, &params, "publicipaddress")
+    }
+
+    /// A public address; nothing if the account has no such one.
+    pub fn public_ip_address(&self, id: &str) -> Result<Option<PublicIpAddress>, Error> {
+        let params = self.scoped(&[("id", id)]);
+        match self.all::<PublicIpAddress>(
+            Command::ListPublicIpAddresses,
+            &params,
+            "publicipaddress",
+        ) {
+            Ok(addresses) => Ok(addresses.into_iter().find(|address| address.id == id)),
+            Err(error) if error.is_gone() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The port-forwarding rules of one public address, or of all of the account's. None if the address is gone.
@@ -119,58 +304,172 @@ impl<'h> Cloud<'h> {
         &self,
         address_id: Option<&str>,
     ) -> Result<Vec<PortForwardingRule>, Error> {
-        let (command, member) = (Command::ListPortForwardingRules, "portforwardingrule");
-        let params: Vec<Param<'_>> = address_id
-            .map(|id| ("ipaddressid", id))
-            .into_iter()
-            .collect();
-        match self.client.list_all(command, &params, member) {
-            Err(error) if error.is_gone() => Ok(Vec::new()),
-            rules => rules,
-        }
+        let params = self.scoped(&[]).option("ipaddressid", address_id);
+        gone_is_none(self.all(
+            Command::ListPortForwardingRules,
+            &params,
+            "portforwardingrule",
+        ))
     }
 
-    /// Whether the account may have its machines expunged, and not only destroyed.
-    pub fn may_expunge(&self) -> Result<bool, Error> {
+    /// The firewall rules of a public address. None if the address is gone.
+    pub fn firewall_rules(&self, address_id: &str) -> Result<Vec<FirewallRule>, Error> {
+        let params = self.scoped(&[("ipaddressid", address_id)]);
+        gone_is_none(self.all(Command::ListFirewallRules, &params, "firewallrule"))
+    }
+
+    /// The data disks of a virtual machine.
+    pub fn data_volumes(&self, vm_id: &str) -> Result<Vec<Volume>, Error> {
+        let params = self.scoped(&[("virtualmachineid", vm_id), ("type", "DATADISK")]);
+        gone_is_none(self.all(Command::ListVolumes, &params, "volume"))
+    }
+
+    /// What the cloud lets the account do.
+    pub fn capabilities(&self) -> Result<Capability, Error> {
         let command = Command::ListCapabilities;
         let mut answer = self.client.call(command, &[])?;
-        let capability = answer.remove("capability").unwrap_or_default();
-        let capability: Capability = super::client::typed(command, capability)?;
-        Ok(capability.allowuserexpungerecovervm)
+        typed(command, answer.remove("capability").unwrap_or_default())
     }
 
     /// Gives CloudStack a public key, which machines are then deployed with by its name.
     pub fn register_ssh_key_pair(&self, name: &str, public_key: &str) -> Result<(), Error> {
-        let params = [("name", name), ("publickey", public_key)];
+        let params = self.scoped(&[("name", name), ("publickey", public_key)]);
         self.client
-            .call(Command::RegisterSshKeyPair, &params)
+            .call(Command::RegisterSshKeyPair, &params.as_slice())
             .map(drop)
     }
 
     /// Deletes a public key.
     pub fn delete_ssh_key_pair(&self, name: &str) -> Result<(), Error> {
-        let command = Command::DeleteSshKeyPair;
-        let answer = self.client.call(command, &[("name", name)])?;
-        if answer.get("success").and_then(bool::read) == Some(false) {
-            return Err(Error::Malformed {
-                command,
-                detail: "it was no success, without a reason".to_owned(),
-            });
-        }
-        Ok(())
+        self.succeed(Command::DeleteSshKeyPair, &self.scoped(&[("name", name)]))
     }
 
     /// Begins to deploy a virtual machine.
-    pub(crate) fn deploy(&self, deployment: &Deployment<'_>) -> Result<Deployed, Error> {
-        let params = [
-            ("zoneid", deployment.zone_id),
-            ("templateid", deployment.template_id),
-            ("serviceofferingid", deployment.service_offering_id),
-            ("name", deployment.name),
-            ("displayname", deployment.name),
-            ("keypair", deployment.key_pair),
-        ];
-        self.client.fetch(Command::DeployVirtualMachine, &params)
+    pub(crate) fn deploy(&self, deployment: &Deployment<'_>) -> Result<Created, Error> {
+        let key_pairs = match deployment.key_pairs.as_slice() {
+            [_] => "keypair",
+            _ => "keypairs",
+        };
+        let params = self
+            .scoped(&[
+                ("zoneid", deployment.zone_id),
+                ("templateid", deployment.template_id),
+                ("serviceofferingid", deployment.service_offering_id),
+                ("name", deployment.name),
+                ("displayname", deployment.display_name),
+            ])
+            .list(key_pairs, &deployment.key_pairs)
+            .list("networkids", &deployment.network_ids)
+            .list("securitygroupids", &deployment.security_group_ids)
+            .list("affinitygroupids", &deployment.affinity_group_ids)
+            .option("group", deployment.group)
+            .option("diskofferingid", deployment.disk_offering_id)
+            .option("size", deployment.disk_size)
+            .option("rootdisksize", deployment.root_disk_size)
+            // The only names that CloudStack does not take in lower case: `VmDetailConstants`.
+            .option("details[0].cpuNumber", deployment.cpu)
+            .option("details[0].cpuSpeed", deployment.cpu_speed)
+            .option("details[0].memory", deployment.memory)
+            .option("userdata", deployment.user_data);
+        self.submit(Command::DeployVirtualMachine, &params)
+    }
+
+    /// Makes an isolated network. Its virtual router is made with its first machine.
+    pub fn create_network(
+        &self,
+        name: &str,
+        offering_id: &str,
+        zone_id: &str,
+    ) -> Result<Network, Error> {
+        let command = Command::CreateNetwork;
+        let params = self.scoped(&[
+            ("name", name),
+            ("displaytext", name),
+            ("networkofferingid", offering_id),
+            ("zoneid", zone_id),
+        ]);
+        let mut answer = self.client.call(command, &params.as_slice())?;
+        typed(command, answer.remove("network").unwrap_or_default())
+    }
+
+    /// Deletes a network.
+    pub fn delete_network(&self, id: &str) -> Result<(), Error> {
+        self.complete(Command::DeleteNetwork, &[("id", id)])
+    }
+
+    /// Begins to acquire a public address for a network, or for its VPC.
+    pub fn associate_ip_address(&self, network: &Network) -> Result<Created, Error> {
+        let params = match network.vpcid.as_str() {
+            "" => [("networkid", network.id.as_str())],
+            vpc => [("vpcid", vpc)],
+        };
+        self.submit(Command::AssociateIpAddress, &self.scoped(&params))
+    }
+
+    /// Releases a public address, with its rules.
+    pub fn disassociate_ip_address(&self, id: &str) -> Result<(), Error> {
+        self.complete(Command::DisassociateIpAddress, &[("id", id)])
+    }
+
+    /// Has a public address lead to a virtual machine alone.
+    pub fn enable_static_nat(
+        &self,
+        address_id: &str,
+        vm_id: &str,
+        network_id: &str,
+    ) -> Result<(), Error> {
+        let params = Params::of(&[
+            ("ipaddressid", address_id),
+            ("virtualmachineid", vm_id),
+            ("networkid", network_id),
+        ]);
+        self.succeed(Command::EnableStaticNat, &params)
+    }
+
+    /// Undoes [`Self::enable_static_nat`].
+    pub fn disable_static_nat(&self, address_id: &str) -> Result<(), Error> {
+        self.complete(Command::DisableStaticNat, &[("ipaddressid", address_id)])
+    }
+
+    /// Makes a security group, which lets nobody in.
+    pub fn create_security_group(&self, name: &str, description: &str) -> Result<Item, Error> {
+        let command = Command::CreateSecurityGroup;
+        let params = self.scoped(&[("name", name), ("description", description)]);
+        let mut answer = self.client.call(command, &params.as_slice())?;
+        typed(command, answer.remove("securitygroup").unwrap_or_default())
+    }
+
+    /// Begins to let ranges of addresses in to ports of a security group's machines.
+    pub fn authorize_ingress(
+        &self,
+        group_id: &str,
+        ports: Ports,
+        cidrs: &str,
+    ) -> Result<Submitted, Error> {
+        let (first, last) = (ports.first.to_string(), ports.last.to_string());
+        let params = Params::of(&[
+            ("securitygroupid", group_id),
+            ("protocol", ports.protocol()),
+            ("startport", &first),
+            ("endport", &last),
+            ("cidrlist", cidrs),
+        ]);
+        self.submit(Command::AuthorizeSecurityGroupIngress, &params)
+    }
+
+    /// Deletes a security group.
+    pub fn delete_security_group(&self, id: &str) -> Result<(), Error> {
+        self.succeed(Command::DeleteSecurityGroup, &self.scoped(&[("id", id)]))
+    }
+
+    /// Takes a volume from its machine.
+    pub fn detach_volume(&self, id: &str) -> Result<(), Error> {
+        self.complete(Command::DetachVolume, &[("id", id)])
+    }
+
+    /// Deletes a volume.
+    pub fn delete_volume(&self, id: &str) -> Result<(), Error> {
+        self.succeed(Command::DeleteVolume, &Params::of(&[("id", id)]))
     }
 
     /// Starts a virtual machine.
@@ -203,24 +502,53 @@ impl<'h> Cloud<'h> {
         self.complete(Command::DestroyVirtualMachine, &params)
     }
 
-    /// Begins to forward a TCP port of a public address to the same one of a virtual machine, from anywhere.
-    pub fn create_port_forwarding_rule(
+    /// Begins to forward ports of a public address to a virtual machine.
+    pub(crate) fn create_port_forwarding_rule(
+        &self,
+        forwarding: &Forwarding<'_>,
+    ) -> Result<Created, Error> {
+        let Ports { first, last, .. } = forwarding.public;
+        let is_range = last > first;
+        let private_last = forwarding
+            .private
+            .saturating_add(last.saturating_sub(first));
+        let (public, private) = (first.to_string(), forwarding.private.to_string());
+        let params = Params::of(&[
+            ("ipaddressid", forwarding.address_id),
+            ("virtualmachineid", forwarding.vm_id),
+            ("protocol", forwarding.public.protocol()),
+            ("privateport", &private),
+            ("publicport", &public),
+        ])
+        .option("privateendport", is_range.then_some(private_last))
+        .option("publicendport", is_range.then_some(last))
+        .option("networkid", forwarding.network_id)
+        .option("openfirewall", Some(forwarding.opens_firewall));
+        self.submit(Command::CreatePortForwardingRule, &params)
+    }
+
+    /// Begins to let ranges of addresses in to ports of a public address.
+    pub fn create_firewall_rule(
         &self,
         address_id: &str,
-        vm_id: &str,
-        port: u16,
-    ) -> Result<Submitted, Error> {
-        let port = port.to_string();
-        let params = [
+        ports: Ports,
+        cidrs: &str,
+    ) -> Result<Created, Error> {
+        let (first, last) = (ports.first.to_string(), ports.last.to_string());
+        let params = Params::of(&[
             ("ipaddressid", address_id),
-            ("virtualmachineid", vm_id),
-            ("protocol", "tcp"),
-            ("privateport", port.as_str()),
-            ("publicport", port.as_str()),
-            ("openfirewall", "true"),
-        ];
+            ("protocol", ports.protocol()),
+            ("startport", &first),
+            ("endport", &last),
+            ("cidrlist", cidrs),
+        ]);
+        self.submit(Command::CreateFirewallRule, &params)
+    }
+
+    /// Begins to delete a firewall rule.
+    pub fn delete_firewall_rule(&self, id: &str) -> Result<Submitted, Error> {
         self.client
-            .fetch(Command::CreatePortForwardingRule, &params)
+            .fetch(Command::DeleteFirewallRule, &[("id", id)])
     }
 
     /// Begins to delete a port-forwarding rule, and what was opened in the firewall for it.
@@ -229,8 +557,13 @@ impl<'h> Cloud<'h> {
             .fetch(Command::DeletePortForwardingRule, &[("id", id)])
     }
 
-    /// Begins to tag a virtual machine.
-    pub fn create_tags(&self, vm_id: &str, tags: &[(&str, &str)]) -> Result<Submitted, Error> {
+    /// Begins to tag something: a `UserVm`, `Network`, `PublicIpAddress` or `SecurityGroup`.
+    pub fn create_tags(
+        &self,
+        resource_type: &str,
+        id: &str,
+        tags: &[(&str, &str)],
+    ) -> Result<Submitted, Error> {
         let tags: Vec<(String, &str)> = tags
             .iter()
             .enumerate()
@@ -241,18 +574,43 @@ impl<'h> Cloud<'h> {
                 ]
             })
             .collect();
-        let mut params = vec![("resourceids", vm_id), ("resourcetype", "UserVm")];
+        let mut params = vec![("resourceids", id), ("resourcetype", resource_type)];
         params.extend(tags.iter().map(|(name, value)| (name.as_str(), *value)));
         self.client.fetch(Command::CreateTags, &params)
     }
 
     /// Waits for the job that carries `command` out.
     pub fn wait(&self, command: Command, job_id: &str) -> Result<(), Error> {
-        job::wait(&self.client, command, job_id)
+        self.wait_for(command, job_id, command.job_limit())
+    }
+
+    /// Waits for the job that carries `command` out, for at most `limit` milliseconds.
+    pub fn wait_for(&self, command: Command, job_id: &str, limit: u64) -> Result<(), Error> {
+        job::wait(&self.client, command, job_id, limit)
     }
 
     fn complete(&self, command: Command, params: &[Param<'_>]) -> Result<(), Error> {
         let submitted: Submitted = self.client.fetch(command, params)?;
         self.wait(command, &submitted.jobid)
+    }
+
+    /// Calls a command that is carried out at once and answers whether that was a success.
+    fn succeed(&self, command: Command, params: &Params<'_>) -> Result<(), Error> {
+        let answer = self.client.call(command, &params.as_slice())?;
+        if answer.get("success").and_then(bool::read) == Some(false) {
+            return Err(Error::Malformed {
+                command,
+                detail: "it was no success, without a reason".to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// What belongs to something that is gone is gone too.
+fn gone_is_none<T>(found: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
+    match found {
+        Err(error) if error.is_gone() => Ok(Vec::new()),
+        found => found,
     }
 }

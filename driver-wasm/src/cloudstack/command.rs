@@ -28,11 +28,31 @@ pub enum Command {
     CreatePortForwardingRule,
     DeletePortForwardingRule,
     CreateTags,
+    ListProjects,
+    ListNetworkOfferings,
+    ListDiskOfferings,
+    ListAffinityGroups,
+    ListSecurityGroups,
+    ListFirewallRules,
+    ListVolumes,
+    CreateNetwork,
+    DeleteNetwork,
+    AssociateIpAddress,
+    DisassociateIpAddress,
+    EnableStaticNat,
+    DisableStaticNat,
+    CreateFirewallRule,
+    DeleteFirewallRule,
+    CreateSecurityGroup,
+    DeleteSecurityGroup,
+    AuthorizeSecurityGroupIngress,
+    DetachVolume,
+    DeleteVolume,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 39] = [
         Self::ListZones,
         Self::ListTemplates,
         Self::ListServiceOfferings,
@@ -52,6 +72,26 @@ impl Command {
         Self::CreatePortForwardingRule,
         Self::DeletePortForwardingRule,
         Self::CreateTags,
+        Self::ListProjects,
+        Self::ListNetworkOfferings,
+        Self::ListDiskOfferings,
+        Self::ListAffinityGroups,
+        Self::ListSecurityGroups,
+        Self::ListFirewallRules,
+        Self::ListVolumes,
+        Self::CreateNetwork,
+        Self::DeleteNetwork,
+        Self::AssociateIpAddress,
+        Self::DisassociateIpAddress,
+        Self::EnableStaticNat,
+        Self::DisableStaticNat,
+        Self::CreateFirewallRule,
+        Self::DeleteFirewallRule,
+        Self::CreateSecurityGroup,
+        Self::DeleteSecurityGroup,
+        Self::AuthorizeSecurityGroupIngress,
+        Self::DetachVolume,
+        Self::DeleteVolume,
     ];
 
     /// Its name in the API.
@@ -76,6 +116,26 @@ impl Command {
             Self::CreatePortForwardingRule => "createPortForwardingRule",
             Self::DeletePortForwardingRule => "deletePortForwardingRule",
             Self::CreateTags => "createTags",
+            Self::ListProjects => "listProjects",
+            Self::ListNetworkOfferings => "listNetworkOfferings",
+            Self::ListDiskOfferings => "listDiskOfferings",
+            Self::ListAffinityGroups => "listAffinityGroups",
+            Self::ListSecurityGroups => "listSecurityGroups",
+            Self::ListFirewallRules => "listFirewallRules",
+            Self::ListVolumes => "listVolumes",
+            Self::CreateNetwork => "createNetwork",
+            Self::DeleteNetwork => "deleteNetwork",
+            Self::AssociateIpAddress => "associateIpAddress",
+            Self::DisassociateIpAddress => "disassociateIpAddress",
+            Self::EnableStaticNat => "enableStaticNat",
+            Self::DisableStaticNat => "disableStaticNat",
+            Self::CreateFirewallRule => "createFirewallRule",
+            Self::DeleteFirewallRule => "deleteFirewallRule",
+            Self::CreateSecurityGroup => "createSecurityGroup",
+            Self::DeleteSecurityGroup => "deleteSecurityGroup",
+            Self::AuthorizeSecurityGroupIngress => "authorizeSecurityGroupIngress",
+            Self::DetachVolume => "detachVolume",
+            Self::DeleteVolume => "deleteVolume",
         }
     }
 
@@ -92,14 +152,19 @@ impl Command {
                 | Self::ListPortForwardingRules
                 | Self::ListCapabilities
                 | Self::QueryAsyncJobResult
+                | Self::ListProjects
+                | Self::ListNetworkOfferings
+                | Self::ListDiskOfferings
+                | Self::ListAffinityGroups
+                | Self::ListSecurityGroups
+                | Self::ListFirewallRules
+                | Self::ListVolumes
         )
     }
 
-    /// How long its job may take, in milliseconds.
+    /// How long its job may take, in milliseconds, where the user does not say.
     pub const fn job_limit(self) -> u64 {
         match self {
-            // The first machine of a network waits for the network's virtual router to be made.
-            Self::DeployVirtualMachine => 10 * MINUTE,
             // It may have to wait for a deployment that is still going on.
             Self::DestroyVirtualMachine => 10 * MINUTE,
             Self::CreateTags => MINUTE,

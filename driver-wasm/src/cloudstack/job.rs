@@ -48,9 +48,14 @@ impl Backoff {
     }
 }
 
-/// Waits until the job that carries `command` out is done.
-pub(super) fn wait(client: &Client<'_>, command: Command, job_id: &str) -> Result<(), Error> {
-    let limit = command.job_limit();
+/// Waits until the job that carries `command` out is done,
+/// for at most `limit` milliseconds.
+pub(super) fn wait(
+    client: &Client<'_>,
+    command: Command,
+    job_id: &str,
+    limit: u64,
+) -> Result<(), Error> {
     let mut backoff = Backoff::new(client, limit);
     let mut last_answer = client.host().now();
     while backoff.pause(client)? {

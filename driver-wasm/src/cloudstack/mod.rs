@@ -9,12 +9,13 @@ mod lenient;
 mod model;
 
 pub use api::Cloud;
-pub(crate) use api::Deployment;
+pub(crate) use api::{Deployment, Forwarding};
 pub use client::Client;
 pub use command::Command;
 pub use error::{Error, Refusal, Stage};
 pub use job::Backoff;
 pub use model::{
-    Deployed, Network, Nic, PortForwardingRule, PublicIpAddress, ServiceOffering, Submitted,
-    Template, VirtualMachine, VirtualMachineState, Zone,
+    Capability, Created, DiskOffering, FirewallRule, Item, Network, NetworkOffering, Nic,
+    PortForwardingRule, PublicIpAddress, ServiceOffering, Submitted, Template, VirtualMachine,
+    VirtualMachineState, Volume, Zone,
 };

@@ -18,6 +18,9 @@ pub struct Zone {
     /// `Basic` or `Advanced`.
     #[serde(default, deserialize_with = "lenient::or_default")]
     networktype: String,
+    /// Whether security groups guard its machines.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub securitygroupsenabled: bool,
 }
 
 impl Zone {
@@ -50,6 +53,9 @@ pub struct ServiceOffering {
     /// Whether it leaves the number of CPUs and the memory to whoever deploys.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub iscustomized: bool,
+    /// The speed of its CPUs in MHz; nothing if it leaves that to whoever deploys.
+    #[serde(default, deserialize_with = "lenient::option")]
+    pub cpuspeed: Option<u64>,
 }
 
 /// A virtual machine.
@@ -78,6 +84,11 @@ impl VirtualMachine {
     /// Whether it was deployed with that key pair.
     pub fn has_key_pair(&self, name: &str) -> bool {
         self.keypair == name || self.keypairs.split(',').any(|k| k.trim() == name)
+    }
+
+    /// Its interface in a network.
+    pub fn nic_in(&self, network_id: &str) -> Option<&Nic> {
+        self.nic.iter().find(|nic| nic.networkid == network_id)
     }
 
     /// Its default network interface.
@@ -153,6 +164,9 @@ impl Nic {
 /// A guest network.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Network {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
     /// Its name.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub name: String,
@@ -162,6 +176,67 @@ pub struct Network {
     /// The id of the VPC that it is a tier of.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub vpcid: String,
+    /// `Allocated` until its virtual router has been made, then `Implemented`.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub state: String,
+}
+
+impl Network {
+    /// Whether its machines are reached at their own addresses.
+    pub fn is_shared(&self) -> bool {
+        self.network_type.eq_ignore_ascii_case("Shared")
+    }
+
+    /// Whether it gives its machines no address.
+    pub fn is_l2(&self) -> bool {
+        self.network_type.eq_ignore_ascii_case("L2")
+    }
+
+    /// Whether it is a tier of a VPC.
+    pub fn is_vpc_tier(&self) -> bool {
+        !self.vpcid.is_empty()
+    }
+}
+
+/// A network offering.
+#[derive(Clone, Debug, Deserialize)]
+pub struct NetworkOffering {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// Its name.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub name: String,
+    /// Whether it is one of CloudStack's own.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub isdefault: bool,
+    /// Whether it is for tiers of VPCs.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub forvpc: bool,
+    /// `Required`, `Optional` or `Unavailable`.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub availability: String,
+    /// What its networks do for their machines.
+    #[serde(default)]
+    service: Vec<NetworkService>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct NetworkService {
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    name: String,
+}
+
+impl NetworkOffering {
+    /// Whether the machines of its networks reach the outside, and can be reached by forwarded ports.
+    pub fn has_source_nat(&self) -> bool {
+        let has = |name: &str| {
+            self.service
+                .iter()
+                .any(|service| service.name.eq_ignore_ascii_case(name))
+        };
+        has("SourceNat") && has("PortForwarding")
+    }
 }
 
 /// A public address.
@@ -179,6 +254,12 @@ pub struct PublicIpAddress {
     /// Whether it belongs to one machine entirely, so that no port of it can be forwarded.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub isstaticnat: bool,
+    /// The machine that it belongs to.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub virtualmachineid: String,
+    /// The network whose ports it can forward.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub associatednetworkid: String,
 }
 
 /// A port-forwarding rule.
@@ -196,13 +277,100 @@ pub struct PortForwardingRule {
     /// The first port of the public address.
     #[serde(default, deserialize_with = "lenient::option")]
     pub publicport: Option<u16>,
+    /// The last port of the public address.
+    #[serde(default, deserialize_with = "lenient::option")]
+    pub publicendport: Option<u16>,
+    /// `tcp` or `udp`.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub protocol: String,
+}
+
+/// A firewall rule.
+#[derive(Clone, Debug, Deserialize)]
+pub struct FirewallRule {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// `tcp` or `udp`.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub protocol: String,
+    /// The first port.
+    #[serde(default, deserialize_with = "lenient::option")]
+    pub startport: Option<u16>,
+    /// The last port.
+    #[serde(default, deserialize_with = "lenient::option")]
+    pub endport: Option<u16>,
+}
+
+impl PortForwardingRule {
+    /// Whether it takes that port of its public address.
+    pub fn takes(&self, is_udp: bool, port: u16) -> bool {
+        let first = self.publicport.unwrap_or_default();
+        let last = self.publicendport.unwrap_or(first);
+        self.protocol.eq_ignore_ascii_case("udp") == is_udp && (first..=last).contains(&port)
+    }
+}
+
+/// A disk offering.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DiskOffering {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// Its name.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub name: String,
+    /// Whether it leaves the size to whoever deploys.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub iscustomized: bool,
+}
+
+/// A project, an affinity group or a security group.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Item {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// Its name.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub name: String,
+}
+
+/// A volume.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Volume {
+    /// Its id.
+    #[serde(deserialize_with = "lenient::required")]
+    pub id: String,
+    /// `ROOT` or `DATADISK`.
+    #[serde(default, deserialize_with = "lenient::or_default", rename = "type")]
+    pub volume_type: String,
+    /// The machine that it is attached to.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub virtualmachineid: String,
 }
 
 /// What the cloud lets its users do.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Capability {
+pub struct Capability {
+    /// Whether the account may have its machines expunged, and not only destroyed.
     #[serde(default, deserialize_with = "lenient::or_default")]
-    pub(super) allowuserexpungerecovervm: bool,
+    pub allowuserexpungerecovervm: bool,
+    /// The version, `4.18.0.0`.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub cloudstackversion: String,
+}
+
+impl Capability {
+    /// Whether the version is that one or a later one. One that is not told is not.
+    pub fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        let mut parts = self
+            .cloudstackversion
+            .split('.')
+            .map(|part| part.parse().unwrap_or(0));
+        let version: (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        version >= (major, minor)
+    }
 }
 
 /// The answer to a command that is carried out by a job.
@@ -213,13 +381,13 @@ pub struct Submitted {
     pub jobid: String,
 }
 
-/// The answer to `deployVirtualMachine`.
+/// The answer to a command that makes something by a job.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Deployed {
-    /// The virtual machine, which exists from now on.
+pub struct Created {
+    /// What it makes, which exists from now on.
     #[serde(deserialize_with = "lenient::required")]
     pub id: String,
-    /// The job that starts it.
+    /// The job.
     #[serde(deserialize_with = "lenient::required")]
     pub jobid: String,
 }

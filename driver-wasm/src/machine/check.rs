@@ -1,7 +1,6 @@
 //! `check`: whether a machine can be made as its options say.
 
 use super::{name, resolve};
-use crate::cloudstack::Cloud;
 use crate::contract::types::{Error, Machine};
 use crate::host::Host;
 use crate::options::Settings;
@@ -14,6 +13,6 @@ use crate::options::Settings;
 pub fn check(host: &dyn Host, machine: &Machine) -> Result<(), Error> {
     let settings = Settings::parse(machine)?;
     name::check(&machine.name)?;
-    name::key_pair(machine)?;
-    resolve::choice(&Cloud::new(host), &settings).map(drop)
+    name::mark(machine)?;
+    resolve::choice(host, machine, &settings).map(drop)
 }

@@ -3,20 +3,20 @@
 //! Before each call that makes something, what is needed to find that again is saved. So nothing has to be undone here:
 //! `remove`, which the host calls when this fails, is cancelled or is killed, finds it all.
 
-use super::network::{self, Route};
-use super::resolve::{self, Choice};
+use super::network::{self, Way};
+use super::resolve::{self, Choice, Networks};
 use super::saved::Saved;
-use super::{ENGINE_PORT, SSH_PORT, SWARM_PORT, find_lost, name, settle, status};
-use crate::cloudstack::{Cloud, Command, Deployed, Deployment, Error, VirtualMachine};
+use super::status::Access;
+use super::{find_lost, name, optional, security_group, settle};
+use crate::cloudstack::{
+    Cloud, Command, Created, Deployment, Error, Item, Network, NetworkOffering, VirtualMachine,
+};
 use crate::contract::keys::KeyType;
 use crate::contract::log::Level;
 use crate::contract::types::{self, ErrorKind, Machine, MachineStatus, State};
 use crate::failure;
 use crate::host::Host;
-use crate::options::Settings;
-
-/// How many steps the user sees.
-const STEPS: u32 = 5;
+use crate::options::{self, MARKS, Settings};
 
 /// Makes a machine.
 ///
@@ -26,11 +26,6 @@ const STEPS: u32 = 5;
 pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types::Error> {
     let settings = Settings::parse(machine)?;
     name::check(&machine.name)?;
-    let creation = Creation {
-        cloud: Cloud::new(host),
-        machine,
-        key_pair: name::key_pair(machine)?,
-    };
     let mut saved = Saved::parse(&machine.saved)?;
     if let Some(id) = saved.vm_id() {
         return Err(failure::error(
@@ -41,60 +36,145 @@ pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types
             ),
         ));
     }
+    let mark = name::mark(machine)?;
 
-    creation.step(
-        1,
-        "Looking up the zone, the template and the service offering",
-    );
-    let choice = resolve::choice(&creation.cloud, &settings)?;
+    // How many steps there are is only known after the first.
+    host.progress(LOOKING_UP, 1, STEPS);
+    let (cloud, choice) = resolve::choice(host, machine, &settings)?;
+    let mut steps = Steps {
+        host,
+        number: 1,
+        of: STEPS,
+    };
+    let mut creation = Creation {
+        cloud,
+        machine,
+        settings: &settings,
+        marks: [
+            (MARKS[0], machine.id.as_str()),
+            (MARKS[1], machine.name.as_str()),
+        ],
+        ssh_port: options::ssh_port(machine)?,
+        mark,
+        choice,
+    };
 
-    creation.step(2, "Registering the SSH key");
+    saved.begin(&creation.mark, creation.choice.project_id.as_deref());
+    if let Networks::New(offering) = &creation.choice.networks {
+        let offering = offering.clone();
+        steps.of += 1;
+        steps.begin("Making a network");
+        let network = creation.make_network(&offering, &mut saved)?;
+        creation.choice.networks = Networks::These(vec![network]);
+    }
+    let mut security_groups: Vec<_> = creation.choice.security_groups.iter().collect();
+    let own_group;
+    if creation.choice.zone.securitygroupsenabled {
+        steps.of += 1;
+        steps.begin("Making a security group");
+        own_group = creation.make_security_group(&mut saved)?;
+        security_groups.insert(0, &own_group);
+    }
+
+    steps.begin("Registering the SSH key");
     creation.register_key(&mut saved)?;
 
-    creation.step(3, "Deploying the virtual machine");
-    let vm = creation.deploy(&choice, &mut saved)?;
+    steps.begin("Deploying the virtual machine");
+    let group_ids = security_groups
+        .iter()
+        .map(|group| group.id.as_str())
+        .collect();
+    let vm = creation.deploy(group_ids, &mut saved, &mut steps)?;
 
     let tagging = creation.begin_tagging(&vm)?;
-    let address = match network::route(&creation.cloud, choice.zone.is_basic(), &vm)? {
-        Route::Direct(address) => {
-            creation.step(5, &format!("Using the address {address}"));
-            address
-        }
-        Route::Forwarded(address) => {
-            creation.step(5, &format!("Forwarding ports on {}", address.ipaddress));
-            saved.set_address(&address.id, &address.ipaddress);
-            saved.store(host)?;
-            let mut ports = vec![SSH_PORT, ENGINE_PORT];
-            if machine.swarm_master {
-                ports.push(SWARM_PORT);
-            }
-            network::forward(&creation.cloud, &address, &vm.id, &ports)?;
-            address.ipaddress
-        }
+    let way = Way {
+        cloud: &creation.cloud,
+        settings: &settings,
+        marks: &creation.marks,
+        machine_id: &machine.id,
+        is_swarm_master: machine.swarm_master,
+        ssh_port: creation.ssh_port,
     };
+    let address = way.open(
+        &vm,
+        creation.choice.networks.first(),
+        creation.choice.public_address.as_ref(),
+        &mut saved,
+        |text| steps.begin(text),
+    )?;
     creation.finish_tagging(tagging)?;
-    Ok(status::at(State::Running, Some(address)))
+    Ok(Access::of(machine, &saved)?.at(State::Running, Some(address)))
+}
+
+/// What the first step is.
+const LOOKING_UP: &str = "Looking up what the options name";
+
+/// How many steps there are, if neither a network nor a security group is made.
+const STEPS: u32 = 5;
+
+/// The steps that the user sees.
+struct Steps<'h> {
+    host: &'h dyn Host,
+    number: u32,
+    of: u32,
+}
+
+impl Steps<'_> {
+    fn begin(&mut self, text: &str) {
+        self.number += 1;
+        self.host.progress(text, self.number, self.of);
+    }
 }
 
 struct Creation<'c> {
     cloud: Cloud<'c>,
     machine: &'c Machine,
-    key_pair: String,
+    settings: &'c Settings,
+    /// The tags of all that is made.
+    marks: [(&'c str, &'c str); 2],
+    /// The port on which the machine's SSH server listens.
+    ssh_port: u16,
+    /// The name of all that is made under a name of its own.
+    mark: String,
+    choice: Choice,
 }
 
 impl Creation<'_> {
-    fn step(&self, number: u32, text: &str) {
-        self.cloud.host().progress(text, number, STEPS);
+    fn make_network(
+        &self,
+        offering: &NetworkOffering,
+        saved: &mut Saved,
+    ) -> Result<Network, types::Error> {
+        saved.set_new_network(&self.mark);
+        saved.store(self.cloud.host())?;
+        let zone_id = &self.choice.zone.id;
+        let network = self
+            .cloud
+            .create_network(&self.mark, &offering.id, zone_id)?;
+        let tagged = self.cloud.create_tags("Network", &network.id, &self.marks);
+        optional(&self.cloud, "The network could not be tagged", tagged)?;
+        Ok(network)
+    }
+
+    fn make_security_group(&self, saved: &mut Saved) -> Result<Item, types::Error> {
+        saved.set_security_group(&self.mark);
+        saved.store(self.cloud.host())?;
+        let ports = network::ports(self.settings, self.ssh_port, self.machine.swarm_master);
+        let cidrs = network::cidrs(self.settings);
+        Ok(security_group::make(
+            &self.cloud,
+            &self.mark,
+            &self.marks,
+            &ports,
+            &cidrs,
+        )?)
     }
 
     fn register_key(&self, saved: &mut Saved) -> Result<(), types::Error> {
         let host = self.cloud.host();
-        saved.set_key_pair(&self.key_pair);
         saved.store(host)?;
         let public_key = host.ssh_public_key(KeyType::Ed25519)?;
-        let registered = self
-            .cloud
-            .register_ssh_key_pair(&self.key_pair, &public_key);
+        let registered = self.cloud.register_ssh_key_pair(&self.mark, &public_key);
         match registered {
             Err(Error::Refused(refusal)) if refusal.is_invalid_key() => {
                 host.log(
@@ -102,37 +182,69 @@ impl Creation<'_> {
                     &format!("{refusal}; this cloud takes no Ed25519 key, so it gets an RSA key"),
                 );
                 let public_key = host.ssh_public_key(KeyType::Rsa)?;
-                Ok(self
-                    .cloud
-                    .register_ssh_key_pair(&self.key_pair, &public_key)?)
+                Ok(self.cloud.register_ssh_key_pair(&self.mark, &public_key)?)
             }
             registered => Ok(registered?),
         }
     }
 
     /// Deploys the virtual machine and waits until it runs.
-    fn deploy(&self, choice: &Choice, saved: &mut Saved) -> Result<VirtualMachine, types::Error> {
+    fn deploy(
+        &self,
+        security_group_ids: Vec<&str>,
+        saved: &mut Saved,
+        steps: &mut Steps<'_>,
+    ) -> Result<VirtualMachine, types::Error> {
         let host = self.cloud.host();
         saved.set_deploy_requested(true);
         saved.store(host)?;
+        let (choice, settings) = (&self.choice, self.settings);
+        let further = settings.key_pairs.iter().map(String::as_str);
+        let ids = |items: &'_ [Item]| items.iter().map(|item| item.id.clone()).collect::<Vec<_>>();
+        let affinity_group_ids = ids(&choice.affinity_groups);
         let deployed = self.cloud.deploy(&Deployment {
             name: &self.machine.name,
+            display_name: settings
+                .display_name
+                .as_deref()
+                .unwrap_or(&self.machine.name),
+            group: settings.group.as_deref(),
             zone_id: &choice.zone.id,
             template_id: &choice.template.id,
             service_offering_id: &choice.service_offering.id,
-            key_pair: &self.key_pair,
+            key_pairs: std::iter::once(self.mark.as_str()).chain(further).collect(),
+            network_ids: choice.networks.ids(),
+            security_group_ids,
+            affinity_group_ids: affinity_group_ids.iter().map(String::as_str).collect(),
+            disk_offering_id: choice
+                .disk_offering
+                .as_ref()
+                .map(|offering| offering.id.as_str()),
+            disk_size: settings.disk_size,
+            root_disk_size: settings.root_disk_size,
+            cpu: settings.cpu,
+            cpu_speed: settings.cpu_speed,
+            memory: settings.memory,
+            user_data: settings.user_data.as_deref(),
         });
+        let waiting = match choice.networks.first() {
+            Some(network) if network.state == "Allocated" => {
+                "Waiting for the network's virtual router and the virtual machine to start"
+            }
+            _ => "Waiting for the virtual machine to start",
+        };
         let vm = match deployed {
-            Ok(Deployed { id, jobid }) => {
+            Ok(Created { id, jobid }) => {
                 saved.set_vm_id(&id);
                 saved.store(host)?;
-                self.step(4, "Waiting for the virtual machine to start");
-                self.cloud.wait(Command::DeployVirtualMachine, &jobid)?;
+                steps.begin(waiting);
+                self.cloud
+                    .wait_for(Command::DeployVirtualMachine, &jobid, settings.timeout)?;
                 self.cloud.virtual_machine(&id)?
             }
             Err(error) if error.is_outcome_unknown() => {
                 let vm = self.adopt(error, saved)?;
-                self.step(4, "Waiting for the virtual machine to start");
+                steps.begin(waiting);
                 Some(vm)
             }
             Err(error) => {
@@ -184,30 +296,20 @@ impl Creation<'_> {
 
     /// Has the virtual machine tagged, so that the account's owner can tell where it comes from. It works without too.
     fn begin_tagging(&self, vm: &VirtualMachine) -> Result<Option<String>, Error> {
-        let tags = [
-            ("docker-machine-id", self.machine.id.as_str()),
-            ("docker-machine-name", self.machine.name.as_str()),
-        ];
-        let submitted = self.cloud.create_tags(&vm.id, &tags);
-        self.optional(submitted.map(|submitted| submitted.jobid))
+        let given = self.settings.tags.iter();
+        let given = given.map(|(key, value)| (key.as_str(), value.as_str()));
+        let tags: Vec<_> = self.marks.into_iter().chain(given).collect();
+        let submitted = self.cloud.create_tags("UserVm", &vm.id, &tags);
+        let submitted = optional(&self.cloud, UNTAGGED, submitted)?;
+        Ok(submitted.map(|submitted| submitted.jobid))
     }
 
     fn finish_tagging(&self, job_id: Option<String>) -> Result<(), Error> {
         let Some(job_id) = job_id else { return Ok(()) };
         let outcome = self.cloud.wait(Command::CreateTags, &job_id);
-        self.optional(outcome).map(drop)
-    }
-
-    /// Turns an error into a warning, except that the user asked to stop.
-    fn optional<T>(&self, outcome: Result<T, Error>) -> Result<Option<T>, Error> {
-        match outcome {
-            Ok(value) => Ok(Some(value)),
-            Err(Error::Cancelled) => Err(Error::Cancelled),
-            Err(error) => {
-                let line = format!("The virtual machine could not be tagged: {error}");
-                self.cloud.host().log(Level::Warning, &line);
-                Ok(None)
-            }
-        }
+        optional(&self.cloud, UNTAGGED, outcome).map(drop)
     }
 }
+
+/// What the user reads before the reason.
+const UNTAGGED: &str = "The virtual machine could not be tagged";

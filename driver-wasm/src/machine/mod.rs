@@ -8,6 +8,7 @@ mod power;
 mod remove;
 mod resolve;
 mod saved;
+mod security_group;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -19,11 +20,11 @@ pub use remove::remove;
 pub use status::status;
 
 use crate::cloudstack::{Backoff, Cloud, Error, VirtualMachine};
+use crate::contract::log::Level;
 use crate::contract::types::Machine;
+use crate::host::Host;
 use saved::Saved;
 
-/// The user that the templates let in by SSH.
-const SSH_USER: &str = "root";
 /// The port of SSH.
 const SSH_PORT: u16 = 22;
 /// The port of the Docker engine.
@@ -33,6 +34,28 @@ const SWARM_PORT: u16 = 3376;
 
 /// How long a virtual machine may take to leave a state that it leaves by itself, in milliseconds.
 const SETTLE_LIMIT: u64 = 10 * 60_000;
+
+/// The cloud as the machine's project sees it.
+fn cloud_of<'h>(host: &'h dyn Host, saved: &Saved) -> Cloud<'h> {
+    Cloud::new(host).of_project(saved.project_id().map(str::to_owned))
+}
+
+/// Turns an error into a warning, except that the user asked to stop.
+fn optional<T>(
+    cloud: &Cloud<'_>,
+    what: &str,
+    outcome: Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Cancelled) => Err(Error::Cancelled),
+        Err(error) => {
+            let line = format!("{what}: {error}");
+            cloud.host().log(Level::Warning, &line);
+            Ok(None)
+        }
+    }
+}
 
 /// The machine's virtual machine: the one whose id is saved, or else the one that bears the machine's mark.
 fn find(

@@ -37,9 +37,9 @@ pub(super) fn check(name: &str) -> Result<(), Error> {
     ))
 }
 
-/// The name of a machine's key pair in CloudStack. It is the machine's mark too: no other machine has it, and
-/// CloudStack shows it with the virtual machine that was deployed with it.
-pub(super) fn key_pair(machine: &Machine) -> Result<String, Error> {
+/// The name of a machine's key pair in CloudStack, and of whatever else is made for it under a name. It is the machine's
+/// mark: no other machine has it, and CloudStack shows it with the virtual machine that was deployed with it.
+pub(super) fn mark(machine: &Machine) -> Result<String, Error> {
     if machine.id.is_empty() {
         let message = format!("The machine \"{}\" has no id", machine.name);
         return Err(failure::error(ErrorKind::Internal, message));
@@ -88,15 +88,12 @@ mod tests {
     #[test]
     fn the_key_pair_is_named_after_machine_and_id() {
         let mut machine = machine();
-        assert_eq!(key_pair(&machine).unwrap(), "m1-0123456789abcdef0123");
+        assert_eq!(mark(&machine).unwrap(), "m1-0123456789abcdef0123");
         machine.name = "m".repeat(63);
-        key_pair(&machine).unwrap();
+        mark(&machine).unwrap();
         machine.id = "0".repeat(192);
-        assert_eq!(
-            key_pair(&machine).unwrap_err().kind,
-            ErrorKind::InvalidOption
-        );
+        assert_eq!(mark(&machine).unwrap_err().kind, ErrorKind::InvalidOption);
         machine.id.clear();
-        assert_eq!(key_pair(&machine).unwrap_err().kind, ErrorKind::Internal);
+        assert_eq!(mark(&machine).unwrap_err().kind, ErrorKind::Internal);
     }
 }

@@ -1,84 +1,463 @@
 //! How a machine is reached.
 //!
 //! In a shared network, and so in a zone of the type `Basic`, a machine's own address is reached as it is. In an
-//! isolated network ports of the network's public address are forwarded to it.
+//! isolated network or a tier of a VPC, ports of a public address are forwarded to it, or a public address of its own
+//! leads to it.
 
-use crate::cloudstack::{Cloud, Command, Error, Network, Nic, PublicIpAddress, VirtualMachine};
+use std::collections::BTreeSet;
+
+use super::saved::Saved;
+use super::{ENGINE_PORT, SSH_PORT, SWARM_PORT, optional};
+use crate::cloudstack::{
+    Cloud, Command, Created, Error, Forwarding, Network, Nic, PortForwardingRule, PublicIpAddress,
+    VirtualMachine,
+};
+use crate::contract::log::Level;
 use crate::contract::types::{self, ErrorKind};
 use crate::failure;
+use crate::options::{ADDRESS, AddressMode, CIDR, OPEN_PORT, Ports, Settings};
 use crate::text;
 
 /// The most characters of a name or text of the cloud that an error shows.
 const MAX_SHOWN: usize = 200;
 
-/// How a machine is reached.
-#[derive(Debug)]
-pub(super) enum Route {
-    /// At its own address.
-    Direct(String),
-    /// By forwarded ports of a public address.
-    Forwarded(PublicIpAddress),
+/// The ranges of addresses of everybody.
+pub(super) const EVERYBODY: &str = "0.0.0.0/0";
+
+/// How often a port is tried that another machine was quicker to take.
+const PORT_TRIES: u32 = 30;
+
+/// Where public ports are looked for when the usual ones are taken. Machines begin at different ones, so that those that
+/// are made at the same time seldom want the same.
+const SSH_PORTS: u16 = 20_022;
+const ENGINE_PORTS: u16 = 30_376;
+const PORTS_SPREAD: u16 = 8_000;
+
+/// A port of the machine that has to be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Ssh,
+    Engine,
+    /// A port that has to be the same outside.
+    Fixed(Ports),
 }
 
-/// Finds the way to a virtual machine.
-pub(super) fn route(
-    cloud: &Cloud<'_>,
-    is_basic_zone: bool,
-    vm: &VirtualMachine,
-) -> Result<Route, types::Error> {
-    let Some(nic) = vm.default_nic() else {
-        return Err(failure::error(
-            ErrorKind::Unsupported,
-            "The virtual machine has no network interface",
-        ));
-    };
-    if is_basic_zone || nic.is_shared() {
-        return direct(nic);
+/// What leads to a machine.
+pub(super) struct Way<'w> {
+    pub(super) cloud: &'w Cloud<'w>,
+    pub(super) settings: &'w Settings,
+    pub(super) marks: &'w [(&'w str, &'w str)],
+    /// The machine's id, by which ports are spread.
+    pub(super) machine_id: &'w str,
+    pub(super) is_swarm_master: bool,
+    /// The port on which the machine's SSH server listens.
+    pub(super) ssh_port: u16,
+}
+
+/// The ports of a machine that are opened.
+pub(super) fn ports(settings: &Settings, ssh_port: u16, is_swarm_master: bool) -> Vec<Ports> {
+    let mut ports = vec![Ports::tcp(ssh_port), Ports::tcp(ENGINE_PORT)];
+    if is_swarm_master {
+        ports.push(Ports::tcp(SWARM_PORT));
     }
-    // Older versions tell neither the network's type nor its VPC with the interface.
-    let network = cloud.network(&nic.networkid)?;
-    let name = network
-        .as_ref()
-        .map_or(nic.networkid.as_str(), |network| network.name.as_str());
-    let name = text::line(name, MAX_SHOWN);
-    let network_type = |network: &Network| network.network_type.to_ascii_lowercase();
-    match network.as_ref().map(network_type).as_deref() {
-        Some("shared") => return direct(nic),
-        Some("l2") => {
-            return Err(failure::hinted(
+    for &further in &settings.open_ports {
+        if !ports.contains(&further) {
+            ports.push(further);
+        }
+    }
+    ports
+}
+
+/// The ranges of addresses that are let in.
+pub(super) fn cidrs(settings: &Settings) -> String {
+    if settings.cidrs.is_empty() {
+        return EVERYBODY.to_owned();
+    }
+    settings.cidrs.join(",")
+}
+
+impl Way<'_> {
+    /// Has the machine reached, as its options and its network say, and tells at which address. What is made for that is
+    /// saved before.
+    pub(super) fn open(
+        &self,
+        vm: &VirtualMachine,
+        network: Option<&Network>,
+        public_address: Option<&PublicIpAddress>,
+        saved: &mut Saved,
+        step: impl FnOnce(&str),
+    ) -> Result<String, types::Error> {
+        let Some(nic) = nic_in(vm, network) else {
+            return Err(failure::error(
                 ErrorKind::Unsupported,
-                format!("The network \"{name}\" gives its machines no address"),
-                "Have the virtual machine deployed in an isolated or a shared network",
+                "The virtual machine has no network interface",
+            ));
+        };
+        let mode = self.settings.address;
+        let is_direct = match (mode, network) {
+            (AddressMode::Private, _) | (AddressMode::Auto, None) => true,
+            (AddressMode::Auto, Some(network)) => network.is_shared() && public_address.is_none(),
+            _ => false,
+        };
+        let Some(network) = network.filter(|_| !is_direct) else {
+            let address = own_address(nic)?;
+            step(&format!("Using the address {address}"));
+            return Ok(address);
+        };
+        if network.is_vpc_tier() && !self.settings.cidrs.is_empty() {
+            let line = format!(
+                "--{CIDR} has no effect in a VPC, where the access list of the network \"{}\" decides",
+                shown(&network.name)
+            );
+            self.cloud.host().log(Level::Warning, &line);
+        }
+        let address = self.address(network, public_address, saved)?;
+        if mode == AddressMode::StaticNat {
+            step(&format!("Connecting the address {}", address.ipaddress));
+            self.connect(&address, vm, network, saved)?;
+        } else {
+            step(&format!("Forwarding ports on {}", address.ipaddress));
+            self.forward(&address, vm, network, saved)?;
+        }
+        Ok(address.ipaddress)
+    }
+
+    /// The public address to use, which is acquired if there is none.
+    fn address(
+        &self,
+        network: &Network,
+        given: Option<&PublicIpAddress>,
+        saved: &mut Saved,
+    ) -> Result<PublicIpAddress, types::Error> {
+        let host = self.cloud.host();
+        if let Some(address) = given {
+            saved.set_address(&address.id, &address.ipaddress);
+            saved.store(host)?;
+            return Ok(address.clone());
+        }
+        let addresses = self.cloud.public_ip_addresses(&network.id)?;
+        if self.settings.address != AddressMode::StaticNat {
+            // The one by which the network reaches the outside is there without any doing of the user's. A VPC's cannot
+            // be used in its tiers.
+            let usable = addresses
+                .iter()
+                .filter(|a| !a.isstaticnat && !(a.issourcenat && network.is_vpc_tier()));
+            if let Some(address) = usable.min_by_key(|address| !address.issourcenat) {
+                saved.set_address(&address.id, &address.ipaddress);
+                saved.store(host)?;
+                return Ok(address.clone());
+            }
+        }
+        let known = addresses.into_iter().map(|address| address.id).collect();
+        saved.request_address(known);
+        saved.store(host)?;
+        let Created { id, jobid } = self.cloud.associate_ip_address(network)?;
+        // The address itself is told later, but from now on it is known what to release.
+        saved.set_acquired_address(&id, "");
+        saved.store(host)?;
+        self.cloud.wait(Command::AssociateIpAddress, &jobid)?;
+        let address = self.cloud.public_ip_address(&id)?.ok_or_else(|| {
+            failure::error(
+                ErrorKind::Internal,
+                "The public address has disappeared while it was acquired",
+            )
+        })?;
+        saved.set_acquired_address(&id, &address.ipaddress);
+        saved.store(host)?;
+        let tagged = self.cloud.create_tags("PublicIpAddress", &id, self.marks);
+        optional(self.cloud, "The public address could not be tagged", tagged)?;
+        Ok(address)
+    }
+
+    /// Has the address lead to the machine alone.
+    fn connect(
+        &self,
+        address: &PublicIpAddress,
+        vm: &VirtualMachine,
+        network: &Network,
+        saved: &mut Saved,
+    ) -> Result<(), types::Error> {
+        saved.set_static_nat();
+        saved.store(self.cloud.host())?;
+        self.cloud
+            .enable_static_nat(&address.id, &vm.id, &network.id)?;
+        if network.is_vpc_tier() {
+            return Ok(());
+        }
+        let ports = ports(self.settings, self.ssh_port, self.is_swarm_master);
+        self.let_in(address, &ports, saved)
+    }
+
+    /// Makes firewall rules for ports of an address, apart from those that are open already.
+    fn let_in(
+        &self,
+        address: &PublicIpAddress,
+        ports: &[Ports],
+        saved: &mut Saved,
+    ) -> Result<(), types::Error> {
+        let there = self.cloud.firewall_rules(&address.id)?;
+        let is_open = |ports: &&Ports| {
+            there.iter().any(|rule| {
+                rule.protocol.eq_ignore_ascii_case(ports.protocol())
+                    && rule.startport.is_some_and(|first| first <= ports.first)
+                    && rule
+                        .endport
+                        .or(rule.startport)
+                        .is_some_and(|last| last >= ports.last)
+            })
+        };
+        for open in ports.iter().filter(is_open) {
+            let line = format!(
+                "The firewall of {} has a rule for {open} already, which is left as it is",
+                address.ipaddress
+            );
+            self.cloud.host().log(Level::Warning, &line);
+        }
+        let ports: Vec<_> = ports
+            .iter()
+            .copied()
+            .filter(|ports| !is_open(&ports))
+            .collect();
+        saved.set_firewall_ports(&ports);
+        saved.store(self.cloud.host())?;
+        let cidrs = cidrs(self.settings);
+        let mut jobs = Vec::new();
+        for ports in ports {
+            let created = self
+                .cloud
+                .create_firewall_rule(&address.id, ports, &cidrs)?;
+            jobs.push(created.jobid);
+        }
+        for job in jobs {
+            self.cloud.wait(Command::CreateFirewallRule, &job)?;
+        }
+        Ok(())
+    }
+
+    /// Forwards ports of the address to the machine: the usual ones, or free ones if another machine has those.
+    fn forward(
+        &self,
+        address: &PublicIpAddress,
+        vm: &VirtualMachine,
+        network: &Network,
+        saved: &mut Saved,
+    ) -> Result<(), types::Error> {
+        let mut open: Vec<Role> = vec![Role::Ssh, Role::Engine];
+        let further = ports(self.settings, self.ssh_port, self.is_swarm_master);
+        open.extend(further.into_iter().skip(2).map(Role::Fixed));
+
+        let rules = self.cloud.port_forwarding_rules(Some(&address.id))?;
+        // What the user wants open is not for SSH or the engine.
+        let fixed = open.iter().filter_map(|role| match role {
+            Role::Fixed(ports) if !ports.is_udp => Some(ports.first..=ports.last),
+            _ => None,
+        });
+        let mut search = Search {
+            refused: fixed.flatten().collect(),
+            is_taken: Box::new(move |port| rules.iter().any(|rule| rule.takes(false, port))),
+            offset: spread(self.machine_id),
+        };
+        let mut made: Vec<(Role, Ports)> = Vec::new();
+        for _ in 0..PORT_TRIES {
+            let lost = self.try_to_forward(address, vm, network, &open, &mut search, &mut made)?;
+            // Two calls at the same time may both be given a port: apache/cloudstack#8386.
+            open = match lost.is_empty() {
+                true => self.take_back_shared(address, vm, &mut search, &mut made)?,
+                false => lost,
+            };
+            if open.is_empty() {
+                break;
+            }
+        }
+        let public = |wanted: Role| {
+            let found = made.iter().find(|(role, _)| *role == wanted);
+            found.map(|(_, ports)| ports.first)
+        };
+        let (Some(ssh), Some(engine), true) =
+            (public(Role::Ssh), public(Role::Engine), open.is_empty())
+        else {
+            return Err(failure::error(
+                ErrorKind::Conflict,
+                format!("No free ports were found on {}", address.ipaddress),
+            ));
+        };
+        saved.set_public_ports(ssh, engine);
+        saved.store(self.cloud.host())?;
+        if !self.opens_firewall(network) && !network.is_vpc_tier() {
+            let ports: Vec<_> = made.iter().map(|(_, ports)| *ports).collect();
+            self.let_in(address, &ports, saved)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a port-forwarding rule opens the firewall for everybody at once.
+    fn opens_firewall(&self, network: &Network) -> bool {
+        self.settings.cidrs.is_empty() && !network.is_vpc_tier()
+    }
+
+    /// Forwards a port for each role, all at the same time. Tells the roles whose port another rule has.
+    fn try_to_forward(
+        &self,
+        address: &PublicIpAddress,
+        vm: &VirtualMachine,
+        network: &Network,
+        open: &[Role],
+        search: &mut Search,
+        made: &mut Vec<(Role, Ports)>,
+    ) -> Result<Vec<Role>, types::Error> {
+        let mut jobs = Vec::new();
+        let mut lost = Vec::new();
+        for &role in open {
+            let public = search.port(role, address, self.ssh_port)?;
+            let created = self.cloud.create_port_forwarding_rule(&Forwarding {
+                address_id: &address.id,
+                vm_id: &vm.id,
+                network_id: network.is_vpc_tier().then_some(network.id.as_str()),
+                public,
+                private: match role {
+                    Role::Ssh => self.ssh_port,
+                    _ => public.first,
+                },
+                opens_firewall: self.opens_firewall(network),
+            });
+            match created {
+                Ok(created) => jobs.push((role, public, created.jobid)),
+                Err(error) => {
+                    search.refuse(role, public, address, error)?;
+                    lost.push(role);
+                }
+            }
+        }
+        for (role, public, job) in jobs {
+            match self.cloud.wait(Command::CreatePortForwardingRule, &job) {
+                Ok(()) => made.push((role, public)),
+                Err(error) => {
+                    search.refuse(role, public, address, error)?;
+                    lost.push(role);
+                }
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Deletes the rules whose public ports another machine has too, and tells their roles.
+    fn take_back_shared(
+        &self,
+        address: &PublicIpAddress,
+        vm: &VirtualMachine,
+        search: &mut Search,
+        made: &mut Vec<(Role, Ports)>,
+    ) -> Result<Vec<Role>, types::Error> {
+        let rules = self.cloud.port_forwarding_rules(Some(&address.id))?;
+        let is_shared = |ports: Ports| {
+            let takes = |rule: &&PortForwardingRule| rule.takes(ports.is_udp, ports.first);
+            rules
+                .iter()
+                .filter(takes)
+                .any(|rule| rule.virtualmachineid != vm.id)
+        };
+        let mut lost = Vec::new();
+        let mut kept = Vec::new();
+        for (role, ports) in made.drain(..) {
+            if !is_shared(ports) {
+                kept.push((role, ports));
+                continue;
+            }
+            let own = rules.iter().find(|rule| {
+                rule.virtualmachineid == vm.id && rule.takes(ports.is_udp, ports.first)
+            });
+            if let Some(rule) = own {
+                let submitted = self.cloud.delete_port_forwarding_rule(&rule.id)?;
+                self.cloud
+                    .wait(Command::DeletePortForwardingRule, &submitted.jobid)?;
+            }
+            search.refused.insert(ports.first);
+            lost.push(role);
+        }
+        *made = kept;
+        Ok(lost)
+    }
+}
+
+/// The search for free ports of an address.
+struct Search {
+    is_taken: Box<dyn Fn(u16) -> bool>,
+    /// Those that turned out to be taken.
+    refused: BTreeSet<u16>,
+    offset: u16,
+}
+
+impl Search {
+    /// The public port to try for a role.
+    fn port(
+        &self,
+        role: Role,
+        address: &PublicIpAddress,
+        ssh_port: u16,
+    ) -> Result<Ports, types::Error> {
+        let (usual, others) = match role {
+            Role::Ssh if ssh_port == SSH_PORT => (SSH_PORT, SSH_PORTS),
+            Role::Ssh => (ssh_port, SSH_PORTS),
+            Role::Engine => (ENGINE_PORT, ENGINE_PORTS),
+            Role::Fixed(ports) => return Ok(ports),
+        };
+        let is_free = |port: &u16| !(self.is_taken)(*port) && !self.refused.contains(port);
+        let further = (0..PORTS_SPREAD).map(|i| others + (self.offset + i) % PORTS_SPREAD);
+        let mut candidates = std::iter::once(usual).chain(further);
+        candidates.find(is_free).map(Ports::tcp).ok_or_else(|| {
+            failure::error(
+                ErrorKind::Conflict,
+                format!("{} has no free port", address.ipaddress),
+            )
+        })
+    }
+
+    /// Notes that a port is taken, if that is the error.
+    fn refuse(
+        &mut self,
+        role: Role,
+        ports: Ports,
+        address: &PublicIpAddress,
+        error: Error,
+    ) -> Result<(), types::Error> {
+        let Some(refusal) = error.refusal().filter(|refusal| refusal.is_rule_conflict()) else {
+            return Err(error.into());
+        };
+        if let Role::Fixed(_) = role {
+            return Err(failure::hinted(
+                ErrorKind::Conflict,
+                format!(
+                    "Port {ports} of {} is taken by another machine\n  {refusal}",
+                    address.ipaddress
+                ),
+                format!(
+                    "Give the machine a public address of its own with --{ADDRESS} static-nat, or another port with \
+                     --{OPEN_PORT}"
+                ),
             ));
         }
-        _ => {}
-    }
-    if network.is_some_and(|network| !network.vpcid.is_empty()) {
-        return Err(failure::hinted(
-            ErrorKind::Unsupported,
-            format!(
-                "The network \"{name}\" is a tier of a VPC, which this version of the driver does not support"
-            ),
-            "Have the virtual machine deployed in an isolated or a shared network",
-        ));
-    }
-    let addresses = cloud.public_ip_addresses(&nic.networkid)?;
-    let mut usable: Vec<_> = addresses.into_iter().filter(|a| !a.isstaticnat).collect();
-    // The one by which the network reaches the outside is there without any doing of the user's.
-    usable.sort_by_key(|address| !address.issourcenat);
-    match usable.into_iter().next() {
-        Some(address) => Ok(Route::Forwarded(address)),
-        None => Err(failure::hinted(
-            ErrorKind::Conflict,
-            format!("The network \"{name}\" has no public address whose ports could be forwarded"),
-            "Acquire a public address for the network",
-        )),
+        self.refused.insert(ports.first);
+        Ok(())
     }
 }
 
-fn direct(nic: &Nic) -> Result<Route, types::Error> {
+/// Where a machine begins to look for ports.
+fn spread(machine_id: &str) -> u16 {
+    let mixed = machine_id.bytes().fold(0_u16, |mixed, byte| {
+        mixed.wrapping_mul(31).wrapping_add(u16::from(byte))
+    });
+    mixed % PORTS_SPREAD
+}
+
+/// The interface in a network; the default one if that is not told.
+fn nic_in<'v>(vm: &'v VirtualMachine, network: Option<&Network>) -> Option<&'v Nic> {
+    let in_network = network.and_then(|network| vm.nic_in(&network.id));
+    in_network.or_else(|| vm.default_nic())
+}
+
+fn own_address(nic: &Nic) -> Result<String, types::Error> {
     match nic.address() {
-        Some(address) => Ok(Route::Direct(address.to_owned())),
+        Some(address) => Ok(address.to_owned()),
         None => Err(failure::error(
             ErrorKind::Internal,
             "CloudStack has given the virtual machine no address",
@@ -86,37 +465,44 @@ fn direct(nic: &Nic) -> Result<Route, types::Error> {
     }
 }
 
-/// Forwards ports of a public address to a virtual machine, all at the same time.
-pub(super) fn forward(
-    cloud: &Cloud<'_>,
-    address: &PublicIpAddress,
-    vm_id: &str,
-    ports: &[u16],
-) -> Result<(), types::Error> {
-    let mut jobs = Vec::new();
-    for &port in ports {
-        let submitted = cloud
-            .create_port_forwarding_rule(&address.id, vm_id, port)
-            .map_err(|e| forwarding_error(e, address, port))?;
-        jobs.push((port, submitted.jobid));
-    }
-    for (port, job_id) in jobs {
-        cloud
-            .wait(Command::CreatePortForwardingRule, &job_id)
-            .map_err(|e| forwarding_error(e, address, port))?;
-    }
-    Ok(())
+fn shown(text: &str) -> String {
+    text::line(text, MAX_SHOWN)
 }
 
-fn forwarding_error(error: Error, address: &PublicIpAddress, port: u16) -> types::Error {
-    let Some(refusal) = error.refusal().filter(|refusal| refusal.is_rule_conflict()) else {
-        return error.into();
-    };
-    let ip = &address.ipaddress;
-    failure::hinted(
-        ErrorKind::Conflict,
-        format!("Port {port} of {ip} is taken by another machine\n  {refusal}"),
-        "Have the virtual machine deployed in a network with a public address of its own: this version of the driver does \
-         not put two machines behind one address",
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(taken: &'static [u16], refused: &[u16]) -> Search {
+        Search {
+            is_taken: Box::new(move |port| taken.contains(&port)),
+            refused: refused.iter().copied().collect(),
+            offset: PORTS_SPREAD - 1,
+        }
+    }
+
+    #[test]
+    fn the_usual_ports_come_first_then_free_ones() {
+        let address: PublicIpAddress =
+            serde_json::from_value(serde_json::json!({"id": "a", "ipaddress": "192.0.2.1"}))
+                .unwrap();
+        let port = |search: &Search, role| search.port(role, &address, 22).unwrap().first;
+        let free = search(&[], &[]);
+        assert_eq!(
+            (port(&free, Role::Ssh), port(&free, Role::Engine)),
+            (22, 2376)
+        );
+        let busy = search(&[22, 2376, 38_375], &[30_376]);
+        assert_eq!(port(&busy, Role::Ssh), 28_021);
+        assert_eq!(port(&busy, Role::Engine), 30_377);
+        assert_eq!(free.port(Role::Ssh, &address, 2022).unwrap().first, 2022);
+        let fixed = Ports::tcp(80);
+        assert_eq!(busy.port(Role::Fixed(fixed), &address, 22).unwrap(), fixed);
+    }
+
+    #[test]
+    fn machines_begin_at_different_ports() {
+        let spreads: BTreeSet<_> = (0..100).map(|i| spread(&format!("{i:020x}"))).collect();
+        assert!(spreads.len() > 90 && spreads.iter().all(|spread| *spread < PORTS_SPREAD));
+    }
 }

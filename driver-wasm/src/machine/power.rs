@@ -1,7 +1,7 @@
 //! `start`, `stop`, `kill` and `restart`.
 
 use super::saved::Saved;
-use super::{find, settle};
+use super::{cloud_of, find, settle};
 use crate::cloudstack::{Cloud, Error, VirtualMachine};
 use crate::contract::types::{self, ErrorKind, Machine, State};
 use crate::failure;
@@ -79,8 +79,8 @@ impl Change {
 }
 
 fn change(host: &dyn Host, machine: &Machine, change: Change) -> Result<(), types::Error> {
-    let cloud = Cloud::new(host);
     let saved = Saved::parse(&machine.saved)?;
+    let cloud = cloud_of(host, &saved);
     let not_found = || not_found(machine, &saved);
 
     let mut vm = existing(find(&cloud, machine, &saved)?).ok_or_else(not_found)?;

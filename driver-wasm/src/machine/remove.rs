@@ -1,11 +1,12 @@
 //! `remove`: removes a machine and all that was made for it, wherever its making was interrupted.
 
 use super::saved::Saved;
-use super::{find, find_lost, settle};
-use crate::cloudstack::{Cloud, Command, Error, PortForwardingRule, Refusal};
+use super::{cloud_of, find, find_lost, settle};
+use crate::cloudstack::{Cloud, Command, Error, PortForwardingRule, Refusal, VirtualMachine};
 use crate::contract::log::Level;
 use crate::contract::types::{self, ErrorKind, Machine};
 use crate::host::Host;
+use crate::options::{self, EXPUNGE, Expunge};
 use crate::text;
 
 /// How often a virtual machine is tried to be destroyed.
@@ -26,9 +27,11 @@ pub fn remove(host: &dyn Host, machine: &Machine) -> Result<(), types::Error> {
         return Ok(());
     }
     let mut removal = Removal {
-        cloud: Cloud::new(host),
+        cloud: cloud_of(host, &saved),
         machine,
         saved,
+        expunge: options::expunge(machine).unwrap_or(Expunge::Auto),
+        is_expunged: true,
         errors: Vec::new(),
         left: Vec::new(),
     };
@@ -40,6 +43,9 @@ struct Removal<'r> {
     cloud: Cloud<'r>,
     machine: &'r Machine,
     saved: Saved,
+    expunge: Expunge,
+    /// Whether nothing of the virtual machine is left. Until CloudStack has expunged it, it holds what it used.
+    is_expunged: bool,
     errors: Vec<Error>,
     left: Vec<String>,
 }
@@ -66,12 +72,14 @@ impl Removal<'_> {
             self.left.extend(self.key_pair_text());
             return;
         }
-        if let Vm::There(id) | Vm::Gone(Some(id)) = &vm {
-            self.delete_rules(id);
-        }
+        self.give_up_address(&vm);
         match &vm {
-            Vm::There(id) => self.destroy(id),
-            Vm::Gone(_) => {}
+            Vm::There(id) => {
+                let volumes = self.detach_volumes(id);
+                self.destroy(id);
+                self.delete_volumes(volumes);
+            }
+            Vm::Gone(_) => self.delete_volumes(self.saved.doomed_volumes()),
             Vm::Unknown => {
                 self.left
                     .push("the virtual machine, if there is one".to_owned());
@@ -81,7 +89,221 @@ impl Removal<'_> {
                 return;
             }
         }
+        self.delete_security_group();
+        self.delete_network();
         self.delete_key_pair();
+    }
+
+    /// Notes that something could not be removed, unless it is gone.
+    fn check(&mut self, outcome: Result<(), Error>, what: impl FnOnce() -> String) {
+        match outcome {
+            Err(error) if !error.is_gone() => {
+                self.errors.push(error);
+                self.left.push(what());
+            }
+            _ => {}
+        }
+    }
+
+    /// Releases the machine's public address if it was acquired for it, and else undoes what was done to it.
+    fn give_up_address(&mut self, vm: &Vm) {
+        if let Some(known) = self.saved.address_requested() {
+            let known: Vec<_> = known.into_iter().map(str::to_owned).collect();
+            self.tell_of_new_addresses(vm, &known);
+        }
+        let address_id = self.saved.address_id().map(str::to_owned);
+        if let Some(id) = address_id
+            .as_deref()
+            .filter(|_| self.saved.is_address_acquired())
+        {
+            let released = self.cloud.disassociate_ip_address(id);
+            return self.check(released, || format!("the public address {id}"));
+        }
+        if let Vm::There(vm_id) | Vm::Gone(Some(vm_id)) = vm {
+            self.delete_rules(vm_id);
+            if let Some(id) = &address_id {
+                self.delete_firewall_rules(id);
+                self.disconnect(id, vm_id);
+            }
+        }
+    }
+
+    /// An address whose acquisition was not answered may be the machine's, or one that somebody else acquired at the
+    /// same time: CloudStack gives no means to tell. So the user has to decide.
+    fn tell_of_new_addresses(&mut self, vm: &Vm, known: &[String]) {
+        let network_id = match vm {
+            Vm::There(id) => match self.cloud.virtual_machine(id) {
+                Ok(vm) => vm.and_then(|vm| Some(vm.default_nic()?.networkid.clone())),
+                Err(_) => None,
+            },
+            _ => None,
+        };
+        let Some(network_id) = network_id else { return };
+        let Ok(addresses) = self.cloud.public_ip_addresses(&network_id) else {
+            return;
+        };
+        let is_unused = |address: &&crate::cloudstack::PublicIpAddress| {
+            !known.contains(&address.id) && !address.isstaticnat && !address.issourcenat
+        };
+        for address in addresses.iter().filter(is_unused) {
+            let line = format!(
+                "The public address {} ({}) may have been acquired for this machine; release it if it is not needed",
+                address.ipaddress, address.id
+            );
+            self.cloud.host().log(Level::Warning, &line);
+        }
+    }
+
+    /// Deletes the firewall rules that were made for the machine.
+    fn delete_firewall_rules(&mut self, address_id: &str) {
+        let ports = self.saved.firewall_ports();
+        if ports.is_empty() {
+            return;
+        }
+        let rules = match self.cloud.firewall_rules(address_id) {
+            Ok(rules) => rules,
+            Err(error) => {
+                self.errors.push(error);
+                self.left.push("its firewall rules".to_owned());
+                return;
+            }
+        };
+        let mut jobs = Vec::new();
+        for rule in rules {
+            let is_own = ports.iter().any(|ports| {
+                rule.protocol.eq_ignore_ascii_case(ports.protocol())
+                    && rule.startport == Some(ports.first)
+                    && rule.endport == Some(ports.last)
+            });
+            if is_own {
+                let submitted = self.cloud.delete_firewall_rule(&rule.id);
+                jobs.push((rule.id, submitted));
+            }
+        }
+        for (id, submitted) in jobs {
+            let deleted = submitted.and_then(|submitted| {
+                self.cloud
+                    .wait(Command::DeleteFirewallRule, &submitted.jobid)
+            });
+            self.check(deleted, || format!("the firewall rule {id}"));
+        }
+    }
+
+    /// Has an address that was not acquired for the machine lead to it no longer.
+    fn disconnect(&mut self, address_id: &str, vm_id: &str) {
+        if !self.saved.is_static_nat() {
+            return;
+        }
+        let leads_here = match self.cloud.public_ip_address(address_id) {
+            Ok(address) => address.is_some_and(|a| a.isstaticnat && a.virtualmachineid == vm_id),
+            // Then it is tried.
+            Err(_) => true,
+        };
+        if leads_here {
+            let disabled = self.cloud.disable_static_nat(address_id);
+            self.check(disabled, || {
+                format!("the static NAT of the address {address_id}")
+            });
+        }
+    }
+
+    /// Takes the data disks from the machine, which would survive it, if the user does not want to keep them. Tells which.
+    fn detach_volumes(&mut self, vm_id: &str) -> Vec<String> {
+        let mut doomed = self.saved.doomed_volumes();
+        if !options::has_data_disk(self.machine) || options::keeps_volumes(self.machine) {
+            return doomed;
+        }
+        let volumes = match self.cloud.data_volumes(vm_id) {
+            Ok(volumes) => volumes,
+            Err(error) => {
+                self.errors.push(error);
+                self.left.push("its data disks".to_owned());
+                return doomed;
+            }
+        };
+        if volumes.is_empty() {
+            return doomed;
+        }
+        doomed.extend(volumes.iter().map(|volume| volume.id.clone()));
+        self.saved.set_doomed_volumes(&doomed);
+        if let Err(error) = self.saved.store(self.cloud.host()) {
+            // Without this a removal that is interrupted would lose sight of them: better that they stay attached.
+            self.cloud.host().log(Level::Warning, &error.message);
+            return Vec::new();
+        }
+        // A disk is not taken from a running system.
+        let stopped = self.cloud.stop_by_force(vm_id);
+        if let Err(error) = stopped {
+            let line = format!("The virtual machine could not be stopped: {error}");
+            self.cloud.host().log(Level::Debug, &line);
+        }
+        for volume in volumes {
+            let detached = self.cloud.detach_volume(&volume.id);
+            self.check(detached, || format!("the data disk {}", volume.id));
+        }
+        doomed
+    }
+
+    fn delete_volumes(&mut self, ids: Vec<String>) {
+        for id in ids {
+            let deleted = self.cloud.delete_volume(&id);
+            self.check(deleted, || format!("the data disk {id}"));
+        }
+    }
+
+    /// Deletes the machine's own security group.
+    fn delete_security_group(&mut self) {
+        let Some(name) = self.saved.security_group().map(str::to_owned) else {
+            return;
+        };
+        let what = || format!("the security group {name}");
+        let deleted = match self.cloud.security_group(&name) {
+            Ok(None) => return,
+            Ok(Some(group)) => self.cloud.delete_security_group(&group.id),
+            Err(error) => Err(error),
+        };
+        if !self.is_kept_by_the_dead(&deleted, &what()) {
+            self.check(deleted, what);
+        }
+    }
+
+    /// Deletes the network that was made for the machine, unless other machines are in it.
+    fn delete_network(&mut self) {
+        let Some(name) = self.saved.new_network().map(str::to_owned) else {
+            return;
+        };
+        let what = || format!("the network {name}");
+        let network = match self.cloud.network_named(&name) {
+            Ok(None) => return,
+            Ok(Some(network)) => network,
+            Err(error) => return self.check(Err(error), what),
+        };
+        let is_other =
+            |vm: &VirtualMachine| !vm.state.is_gone() && self.saved.vm_id() != Some(vm.id.as_str());
+        match self.cloud.virtual_machines_in(&network.id) {
+            Ok(vms) if vms.iter().any(is_other) => {
+                let line = format!("The network {name} stays, since other machines are in it");
+                return self.cloud.host().log(Level::Info, &line);
+            }
+            Ok(_) => {}
+            Err(error) => return self.check(Err(error), what),
+        }
+        let deleted = self.cloud.delete_network(&network.id);
+        if !self.is_kept_by_the_dead(&deleted, &what()) {
+            self.check(deleted, what);
+        }
+    }
+
+    /// Whether something cannot be deleted for no other reason than that CloudStack has yet to expunge the machine.
+    fn is_kept_by_the_dead<T>(&self, deleted: &Result<T, Error>, what: &str) -> bool {
+        if self.is_expunged || !matches!(deleted, Err(Error::Refused(_))) {
+            return false;
+        }
+        let line = format!(
+            "{what} stays until CloudStack has expunged the virtual machine; delete it then"
+        );
+        self.cloud.host().log(Level::Warning, &line);
+        true
     }
 
     fn find(&mut self) -> Vm {
@@ -92,7 +314,10 @@ impl Removal<'_> {
         };
         let known = self.saved.vm_id().map(str::to_owned);
         match (found, known) {
-            (Ok(Some(vm)), _) if vm.state.is_gone() => Vm::Gone(Some(vm.id)),
+            (Ok(Some(vm)), _) if vm.state.is_gone() => {
+                self.is_expunged = false;
+                Vm::Gone(Some(vm.id))
+            }
             (Ok(Some(vm)), Some(_)) => Vm::There(vm.id),
             (Ok(Some(vm)), None) => {
                 // Should the removal fail half-way, the next one finds it without its mark.
@@ -174,22 +399,32 @@ impl Removal<'_> {
     }
 
     fn destroy(&mut self, vm_id: &str) {
-        if let Err(error) = self.try_to_destroy(vm_id) {
-            self.errors.push(error);
-            self.left.push(format!("the virtual machine {vm_id}"));
-        }
+        let destroyed = self.try_to_destroy(vm_id);
+        self.check(destroyed, || format!("the virtual machine {vm_id}"));
     }
 
-    fn try_to_destroy(&self, vm_id: &str) -> Result<(), Error> {
+    fn try_to_destroy(&mut self, vm_id: &str) -> Result<(), Error> {
         // Who may not ask for it is refused, and a destroyed machine is expunged by CloudStack sooner or later.
-        let mut expunge = self.cloud.may_expunge().unwrap_or(false);
+        let mut expunge = match self.expunge {
+            Expunge::Auto => self
+                .cloud
+                .capabilities()
+                .is_ok_and(|capabilities| capabilities.allowuserexpungerecovervm),
+            Expunge::Yes => true,
+            Expunge::No => false,
+        };
         let mut tries = TRIES;
         loop {
+            self.is_expunged = expunge;
             let error = match self.cloud.destroy(vm_id, expunge) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             if expunge && error.refusal().is_some_and(Refusal::is_about_expunge) {
+                if self.expunge == Expunge::Yes {
+                    let line = format!("--{EXPUNGE} yes: {error}; it is destroyed without that");
+                    self.cloud.host().log(Level::Warning, &line);
+                }
                 expunge = false;
                 continue;
             }
@@ -215,14 +450,9 @@ impl Removal<'_> {
         let Some(name) = self.saved.key_pair() else {
             return;
         };
-        match self.cloud.delete_ssh_key_pair(name) {
-            Ok(()) => {}
-            Err(error) if error.is_gone() => {}
-            Err(error) => {
-                self.errors.push(error);
-                self.left.extend(self.key_pair_text());
-            }
-        }
+        let deleted = self.cloud.delete_ssh_key_pair(name);
+        let text = self.key_pair_text().unwrap_or_default();
+        self.check(deleted, || text);
     }
 
     /// The first error, with the others and what is left as further lines.

@@ -2,10 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::cloudstack::{Cloud, ServiceOffering, Template, Zone};
-use crate::contract::types::{Error, ErrorKind};
+use crate::cloudstack::{
+    Cloud, DiskOffering, Item, Network, NetworkOffering, PublicIpAddress, ServiceOffering,
+    Template, Zone,
+};
+use crate::contract::types::{Error, ErrorKind, Machine};
 use crate::failure;
-use crate::options::{SERVICE_OFFERING, Settings, TEMPLATE, ZONE};
+use crate::host::Host;
+use crate::options::{
+    self, ADDRESS, AFFINITY_GROUP, AddressMode, CPU, CPU_SPEED, DISK_OFFERING, DISK_SIZE, KEY_PAIR,
+    MEMORY, NETWORK, NETWORK_OFFERING, PROJECT, PUBLIC_IP, SECURITY_GROUP, SERVICE_OFFERING,
+    Settings, TEMPLATE, ZONE,
+};
 use crate::text;
 
 /// The most items that an error lists.
@@ -14,36 +22,326 @@ const MAX_LISTED: usize = 20;
 /// The most characters of a name that an error shows.
 const MAX_NAME: usize = 100;
 
+/// The network offering that CloudStack itself takes for an account's first network.
+const DEFAULT_NETWORK_OFFERING: &str = "DefaultIsolatedNetworkOfferingWithSourceNatService";
+
 /// What a machine is made from.
 #[derive(Debug)]
 pub(super) struct Choice {
+    pub(super) project_id: Option<String>,
     pub(super) zone: Zone,
     pub(super) template: Template,
     pub(super) service_offering: ServiceOffering,
+    pub(super) disk_offering: Option<DiskOffering>,
+    pub(super) networks: Networks,
+    pub(super) public_address: Option<PublicIpAddress>,
+    pub(super) affinity_groups: Vec<Item>,
+    pub(super) security_groups: Vec<Item>,
 }
 
-/// Looks up what the options name.
-pub(super) fn choice(cloud: &Cloud<'_>, settings: &Settings) -> Result<Choice, Error> {
+/// The networks of a machine.
+#[derive(Debug)]
+pub(super) enum Networks {
+    /// The zone's own: it is of the type `Basic`.
+    OfZone,
+    /// These, at least one.
+    These(Vec<Network>),
+    /// One that has to be made.
+    New(NetworkOffering),
+}
+
+impl Networks {
+    /// The one by which the machine is reached.
+    pub(super) fn first(&self) -> Option<&Network> {
+        match self {
+            Self::These(networks) => networks.first(),
+            Self::OfZone | Self::New(_) => None,
+        }
+    }
+
+    /// Their ids.
+    pub(super) fn ids(&self) -> Vec<&str> {
+        match self {
+            Self::These(networks) => networks.iter().map(|network| network.id.as_str()).collect(),
+            Self::OfZone | Self::New(_) => Vec::new(),
+        }
+    }
+}
+
+/// Looks up what the options name, in the cloud as the machine's project sees it.
+pub(super) fn choice<'h>(
+    host: &'h dyn Host,
+    machine: &Machine,
+    settings: &Settings,
+) -> Result<(Cloud<'h>, Choice), Error> {
+    let cloud = Cloud::new(host);
+    let project_id = match options::project(machine) {
+        None => None,
+        Some(project) => Some(select(&PROJECTS, &project, cloud.projects()?)?.id),
+    };
+    let cloud = cloud.of_project(project_id.clone());
+
     let zone = select(&ZONES, &settings.zone, cloud.zones()?)?;
     let templates = cloud.templates(&zone.id)?;
     let template = select(&TEMPLATES, &settings.template, templates)?;
     let offerings = cloud.service_offerings(&zone.id)?;
     let service_offering = select(&SERVICE_OFFERINGS, &settings.service_offering, offerings)?;
-    if service_offering.iscustomized {
-        return Err(failure::hinted(
-            ErrorKind::Unsupported,
+    check_size(&service_offering, settings)?;
+    let disk_offering = match &settings.disk_offering {
+        None => None,
+        Some(wanted) => {
+            let offering = select(&DISK_OFFERINGS, wanted, cloud.disk_offerings(&zone.id)?)?;
+            check_disk_size(&offering, settings)?;
+            Some(offering)
+        }
+    };
+    let networks = networks(&cloud, &zone, settings)?;
+    let public_address = public_address(&cloud, &zone, &networks, settings)?;
+    let affinity_groups = several(&AFFINITY_GROUPS, &settings.affinity_groups, || {
+        cloud.affinity_groups()
+    })?;
+    if !zone.securitygroupsenabled && !settings.security_groups.is_empty() {
+        return Err(failure::error(
+            ErrorKind::InvalidOption,
             format!(
-                "The service offering \"{}\" leaves CPUs and memory to the user, which this driver cannot choose",
-                shown(&service_offering.name)
+                "--{SECURITY_GROUP}: the zone \"{}\" has no security groups",
+                shown(&zone.name)
             ),
-            format!("Take a service offering of a fixed size with --{SERVICE_OFFERING}"),
         ));
     }
-    Ok(Choice {
+    let security_groups = several(&SECURITY_GROUPS, &settings.security_groups, || {
+        cloud.security_groups()
+    })?;
+    check_key_pairs(&cloud, settings)?;
+    let choice = Choice {
+        project_id,
         zone,
         template,
         service_offering,
+        disk_offering,
+        networks,
+        public_address,
+        affinity_groups,
+        security_groups,
+    };
+    Ok((cloud, choice))
+}
+
+fn check_size(offering: &ServiceOffering, settings: &Settings) -> Result<(), Error> {
+    let name = shown(&offering.name);
+    let given = [
+        (CPU, settings.cpu),
+        (MEMORY, settings.memory),
+        (CPU_SPEED, settings.cpu_speed),
+    ];
+    if !offering.iscustomized {
+        return match given.iter().find(|(_, value)| value.is_some()) {
+            Some((option, _)) => Err(failure::error(
+                ErrorKind::InvalidOption,
+                format!("--{option}: the service offering \"{name}\" has a fixed size"),
+            )),
+            None => Ok(()),
+        };
+    }
+    // Offerings may leave the speed open too.
+    let is_missing = |(option, value): &&(&str, Option<i64>)| {
+        value.is_none() && (*option != CPU_SPEED || offering.cpuspeed.is_none())
+    };
+    let missing: Vec<_> = given
+        .iter()
+        .filter(is_missing)
+        .map(|(option, _)| format!("--{option}"))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(failure::hinted(
+        ErrorKind::InvalidOption,
+        format!(
+            "The service offering \"{name}\" leaves its size open: it needs {}",
+            text::enumerate(&missing)
+        ),
+        format!("Or take a service offering of a fixed size with --{SERVICE_OFFERING}"),
+    ))
+}
+
+fn check_disk_size(offering: &DiskOffering, settings: &Settings) -> Result<(), Error> {
+    let name = shown(&offering.name);
+    let message = match (offering.iscustomized, settings.disk_size) {
+        (true, None) => {
+            format!("The disk offering \"{name}\" leaves its size open: it needs --{DISK_SIZE}")
+        }
+        (false, Some(_)) => {
+            format!("--{DISK_SIZE}: the disk offering \"{name}\" has a fixed size")
+        }
+        _ => return Ok(()),
+    };
+    Err(failure::error(ErrorKind::InvalidOption, message))
+}
+
+/// Older versions ignore the list of key pairs, and would make a machine that lets nobody in.
+fn check_key_pairs(cloud: &Cloud<'_>, settings: &Settings) -> Result<(), Error> {
+    if settings.key_pairs.is_empty() {
+        return Ok(());
+    }
+    let capabilities = cloud.capabilities()?;
+    if capabilities.is_at_least(4, 17) {
+        return Ok(());
+    }
+    Err(failure::error(
+        ErrorKind::Unsupported,
+        format!(
+            "--{KEY_PAIR}: several key pairs need CloudStack 4.17, and this is {}",
+            shown(&capabilities.cloudstackversion)
+        ),
+    ))
+}
+
+fn networks(cloud: &Cloud<'_>, zone: &Zone, settings: &Settings) -> Result<Networks, Error> {
+    if zone.is_basic() {
+        let forced = match settings.address {
+            AddressMode::PortForward | AddressMode::StaticNat => Some(ADDRESS),
+            _ if !settings.networks.is_empty() => Some(NETWORK),
+            _ if settings.public_ip.is_some() => Some(PUBLIC_IP),
+            _ => None,
+        };
+        return match forced {
+            None => Ok(Networks::OfZone),
+            Some(option) => Err(failure::error(
+                ErrorKind::InvalidOption,
+                format!(
+                    "--{option}: in the zone \"{}\", of the type Basic, machines are reached at their own addresses in \
+                     the zone's network",
+                    shown(&zone.name)
+                ),
+            )),
+        };
+    }
+    let networks = cloud.networks(&zone.id)?;
+    if !settings.networks.is_empty() {
+        let mut chosen = Vec::new();
+        for wanted in &settings.networks {
+            chosen.push(select(&NETWORKS, wanted, networks.clone())?);
+        }
+        return reachable(chosen);
+    }
+    if networks.is_empty() {
+        return Ok(Networks::New(network_offering(cloud, zone, settings)?));
+    }
+    // As CloudStack does: the account's isolated network comes before those that it shares.
+    let is_own =
+        |network: &Network| !network.is_shared() && !network.is_l2() && !network.is_vpc_tier();
+    let (mut own, mut others): (Vec<_>, Vec<_>) = networks.into_iter().partition(is_own);
+    match (own.len(), others.len()) {
+        (1, _) => Ok(Networks::These(own)),
+        (0, 1) => reachable(others),
+        _ => {
+            own.append(&mut others);
+            Err(failure::hinted(
+                ErrorKind::InvalidOption,
+                format!(
+                    "The zone \"{}\" has {} networks, and none is named{}",
+                    shown(&zone.name),
+                    own.len(),
+                    listed(&own)
+                ),
+                format!("Name one with --{NETWORK}"),
+            ))
+        }
+    }
+}
+
+/// The networks, if a machine can be reached by the first one.
+fn reachable(networks: Vec<Network>) -> Result<Networks, Error> {
+    match networks.first() {
+        Some(network) if network.is_l2() => Err(failure::hinted(
+            ErrorKind::Unsupported,
+            format!(
+                "The network \"{}\" gives its machines no address",
+                shown(&network.name)
+            ),
+            format!("Name an isolated or a shared network first with --{NETWORK}"),
+        )),
+        _ => Ok(Networks::These(networks)),
+    }
+}
+
+fn network_offering(
+    cloud: &Cloud<'_>,
+    zone: &Zone,
+    settings: &Settings,
+) -> Result<NetworkOffering, Error> {
+    let mut offerings = cloud.network_offerings(&zone.id)?;
+    offerings.retain(|offering| !offering.forvpc && offering.has_source_nat());
+    if let Some(wanted) = &settings.network_offering {
+        return select(&NETWORK_OFFERINGS, wanted, offerings);
+    }
+    // The one that CloudStack would take by itself, or else its own, or else the only one.
+    let rules: [&dyn Fn(&NetworkOffering) -> bool; 3] = [
+        &|offering| offering.availability.eq_ignore_ascii_case("Required"),
+        &|offering| offering.name == DEFAULT_NETWORK_OFFERING,
+        &|_| offerings.len() == 1,
+    ];
+    let found = rules
+        .into_iter()
+        .find_map(|rule| offerings.iter().find(|offering| rule(offering)));
+    found.cloned().ok_or_else(|| {
+        failure::hinted(
+            ErrorKind::InvalidOption,
+            format!(
+                "The zone \"{}\" has no network, and it is not clear from which offering to make one{}",
+                shown(&zone.name),
+                listed(&offerings)
+            ),
+            format!("Name one with --{NETWORK_OFFERING}, or make a network and name it with --{NETWORK}"),
+        )
     })
+}
+
+fn public_address(
+    cloud: &Cloud<'_>,
+    zone: &Zone,
+    networks: &Networks,
+    settings: &Settings,
+) -> Result<Option<PublicIpAddress>, Error> {
+    let Some(wanted) = &settings.public_ip else {
+        return Ok(None);
+    };
+    let addresses = cloud.public_ip_addresses_in_zone(&zone.id)?;
+    let address = select(&PUBLIC_ADDRESSES, wanted, addresses)?;
+    let is_elsewhere = !address.associatednetworkid.is_empty()
+        && networks
+            .first()
+            .is_none_or(|network| network.id != address.associatednetworkid);
+    let reason = if is_elsewhere {
+        "belongs to another network"
+    } else if address.isstaticnat {
+        "leads to a machine already"
+    } else if address.issourcenat && settings.address == AddressMode::StaticNat {
+        "is the one by which its network reaches the outside, and cannot be a machine's own"
+    } else {
+        return Ok(Some(address));
+    };
+    Err(failure::error(
+        ErrorKind::InvalidOption,
+        format!("--{PUBLIC_IP}: {} {reason}", shown(&address.ipaddress)),
+    ))
+}
+
+/// The items of those names or ids; nothing is looked up for none.
+fn several<T: Named + Clone>(
+    kind: &Kind,
+    wanted: &[String],
+    items: impl FnOnce() -> Result<Vec<T>, crate::cloudstack::Error>,
+) -> Result<Vec<T>, Error> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let items = items()?;
+    wanted
+        .iter()
+        .map(|wanted| select(kind, wanted, items.clone()))
+        .collect()
 }
 
 /// The words for a kind of things.
@@ -68,6 +366,41 @@ const SERVICE_OFFERINGS: Kind = Kind {
     many: "service offerings",
     option: SERVICE_OFFERING,
 };
+const PROJECTS: Kind = Kind {
+    one: "project",
+    many: "projects",
+    option: PROJECT,
+};
+const DISK_OFFERINGS: Kind = Kind {
+    one: "disk offering",
+    many: "disk offerings",
+    option: DISK_OFFERING,
+};
+const NETWORKS: Kind = Kind {
+    one: "network",
+    many: "networks",
+    option: NETWORK,
+};
+const NETWORK_OFFERINGS: Kind = Kind {
+    one: "network offering",
+    many: "network offerings",
+    option: NETWORK_OFFERING,
+};
+const PUBLIC_ADDRESSES: Kind = Kind {
+    one: "public address",
+    many: "public addresses",
+    option: PUBLIC_IP,
+};
+const AFFINITY_GROUPS: Kind = Kind {
+    one: "affinity group",
+    many: "affinity groups",
+    option: AFFINITY_GROUP,
+};
+const SECURITY_GROUPS: Kind = Kind {
+    one: "security group",
+    many: "security groups",
+    option: SECURITY_GROUP,
+};
 
 /// A thing with an id and a name.
 trait Named {
@@ -87,7 +420,24 @@ macro_rules! named {
         })*
     };
 }
-named!(Zone, Template, ServiceOffering);
+named!(
+    Zone,
+    Template,
+    ServiceOffering,
+    DiskOffering,
+    Network,
+    NetworkOffering,
+    Item
+);
+
+impl Named for PublicIpAddress {
+    fn id(&self) -> &str {
+        &self.id
+    }
+    fn name(&self) -> &str {
+        &self.ipaddress
+    }
+}
 
 /// The item with that id; or else the only one with that name, or else with that name whatever its case.
 fn select<T: Named>(kind: &Kind, wanted: &str, mut items: Vec<T>) -> Result<T, Error> {

@@ -1,41 +1,66 @@
 //! `status`: how machines do.
 
+use std::collections::BTreeMap;
+
 use super::saved::Saved;
-use super::{ENGINE_PORT, SSH_PORT, SSH_USER, find};
+use super::{ENGINE_PORT, SSH_PORT, find};
 use crate::cloudstack::{Cloud, Error, PortForwardingRule, VirtualMachine};
 use crate::contract::types::{self, Machine, MachineStatus, State};
 use crate::host::Host;
+use crate::options;
 
-/// How machines do, in their order: with one call for a single machine, and with one for each page of the account's
-/// machines for several.
+/// How machines do, in their order: with one call for a single machine, and for several with one for each page of the
+/// machines of the account, and of each of their projects.
 pub fn status(host: &dyn Host, machines: &[Machine]) -> Vec<Result<MachineStatus, types::Error>> {
-    let mut survey = Survey {
-        cloud: Cloud::new(host),
-        vms: Vec::new(),
-        rules: None,
-    };
-    if machines.len() > 1 {
-        match survey.cloud.all_virtual_machines() {
-            Ok(vms) => survey.vms = vms,
-            Err(error) => return machines.iter().map(|_| Err(error.clone().into())).collect(),
-        }
-    }
     let is_single = machines.len() == 1;
-    machines
-        .iter()
-        .map(|machine| survey.status(machine, is_single))
-        .collect()
+    let mut surveys: BTreeMap<Option<String>, Result<Survey<'_>, Error>> = BTreeMap::new();
+    let mut one = |machine: &Machine| {
+        let saved = Saved::parse(&machine.saved)?;
+        let survey = surveys
+            .entry(saved.project_id().map(str::to_owned))
+            .or_insert_with_key(|project| {
+                let cloud = Cloud::new(host).of_project(project.clone());
+                Survey::begin(cloud, is_single)
+            });
+        match survey {
+            Ok(survey) => survey.status(machine, &saved, is_single),
+            Err(error) => Err(error.clone().into()),
+        }
+    };
+    machines.iter().map(&mut one).collect()
 }
 
-/// The status of a machine in a state, at an address.
-pub(super) fn at(state: State, ip: Option<String>) -> MachineStatus {
-    MachineStatus {
-        state,
-        ssh_user: SSH_USER.to_owned(),
-        ssh_host: ip.clone().unwrap_or_default(),
-        ip,
-        ssh_port: SSH_PORT,
-        engine_port: ENGINE_PORT,
+/// How a machine is logged in to, and where its engine is.
+pub(super) struct Access {
+    user: String,
+    ssh_port: u16,
+    engine_port: u16,
+}
+
+impl Access {
+    /// As the machine's options say, unless other public ports lead there.
+    pub(super) fn of(machine: &Machine, saved: &Saved) -> Result<Self, types::Error> {
+        let ssh_port = match saved.public_ssh_port() {
+            Some(port) => port,
+            None => options::ssh_port(machine)?,
+        };
+        Ok(Self {
+            user: options::ssh_user(machine),
+            ssh_port,
+            engine_port: saved.public_engine_port().unwrap_or(ENGINE_PORT),
+        })
+    }
+
+    /// The status of the machine in a state, at an address.
+    pub(super) fn at(self, state: State, ip: Option<String>) -> MachineStatus {
+        MachineStatus {
+            state,
+            ssh_user: self.user,
+            ssh_host: ip.clone().unwrap_or_default(),
+            ip,
+            ssh_port: self.ssh_port,
+            engine_port: self.engine_port,
+        }
     }
 }
 
@@ -46,23 +71,36 @@ struct Survey<'h> {
     rules: Option<Vec<PortForwardingRule>>,
 }
 
-impl Survey<'_> {
+impl<'h> Survey<'h> {
+    fn begin(cloud: Cloud<'h>, is_single: bool) -> Result<Self, Error> {
+        let vms = match is_single {
+            true => Vec::new(),
+            false => cloud.all_virtual_machines()?,
+        };
+        Ok(Self {
+            cloud,
+            vms,
+            rules: None,
+        })
+    }
+
     fn status(
         &mut self,
         machine: &Machine,
+        saved: &Saved,
         is_single: bool,
     ) -> Result<MachineStatus, types::Error> {
-        let saved = Saved::parse(&machine.saved)?;
+        let access = Access::of(machine, saved)?;
         let vm = if is_single {
-            find(&self.cloud, machine, &saved)?
+            find(&self.cloud, machine, saved)?
         } else {
-            self.listed(machine, &saved)
+            self.listed(machine, saved)
         };
         let Some(vm) = vm.filter(|vm| !vm.state.is_gone()) else {
-            return Ok(at(State::NotFound, None));
+            return Ok(access.at(State::NotFound, None));
         };
-        let address = self.address(&vm, &saved)?;
-        Ok(at(vm.state.state(), address))
+        let address = self.address(&vm, saved)?;
+        Ok(access.at(vm.state.state(), address))
     }
 
     fn listed(&self, machine: &Machine, saved: &Saved) -> Option<VirtualMachine> {

@@ -8,7 +8,12 @@ use crate::testing::{Answer, FakeCloud, Fault, GONE, NetworkKind, TestHost, mach
 use NetworkKind::{Basic, Isolated, L2, Shared, Vpc};
 use serde_json::{Value as Json, json};
 
-const LOOKUPS: [&str; 3] = ["listZones", "listTemplates", "listServiceOfferings"];
+const LOOKUPS: [&str; 4] = [
+    "listZones",
+    "listTemplates",
+    "listServiceOfferings",
+    "listNetworks",
+];
 const MARK: &str = "m1-0123456789abcdef0123";
 
 fn with(saved: &str) -> Machine {
@@ -33,7 +38,9 @@ fn saved_json(host: &TestHost<FakeCloud>) -> Json {
 }
 
 fn at_address(state: State, ip: Option<&str>) -> MachineStatus {
-    crate::machine::status::at(state, ip.map(str::to_owned))
+    let access =
+        crate::machine::status::Access::of(&machine(), &Saved::parse("{}").unwrap()).unwrap();
+    access.at(state, ip.map(str::to_owned))
 }
 
 /// Removes what a create has left, as the host does: with what was saved, and without regard for the user's wish to
@@ -73,7 +80,7 @@ mod create {
         assert_eq!(
             *host.steps.borrow(),
             [
-                "1/5 Looking up the zone, the template and the service offering",
+                "1/5 Looking up what the options name",
                 "2/5 Registering the SSH key",
                 "3/5 Deploying the virtual machine",
                 "4/5 Waiting for the virtual machine to start",
@@ -84,7 +91,8 @@ mod create {
         assert_eq!(
             saved_json(&host),
             json!({"Other": [1], "VmId": "vm-1", "SSHKeypair": MARK, "VerifySSL": true,
-                "PublicIpAddressId": "ip-2", "PublicIpAddress": "192.0.2.12"})
+                "PublicIpAddressId": "ip-2", "PublicIpAddress": "192.0.2.12",
+                "PublicSSHPort": 22, "PublicEnginePort": 2376})
         );
         assert_eq!(
             host.server.borrow().tags,
@@ -98,17 +106,19 @@ mod create {
             "listZones?available=true&page=1&pagesize=500".to_owned(),
             "listTemplates?templatefilter=executable&zoneid=zone-1&page=1&pagesize=500".to_owned(),
             "listServiceOfferings?zoneid=zone-1&page=1&pagesize=500".to_owned(),
+            "listNetworks?zoneid=zone-1&canusefordeploy=true&page=1&pagesize=500".to_owned(),
             format!("registerSSHKeyPair?name={MARK}&publickey=ssh-ed25519 AAAA"),
-            format!("deployVirtualMachine?zoneid=zone-1&templateid=tpl-1&serviceofferingid=off-1&name=m1&displayname=m1&keypair={MARK}"),
+            format!("deployVirtualMachine?zoneid=zone-1&templateid=tpl-1&serviceofferingid=off-1&name=m1&displayname=m1&keypair={MARK}&networkids=net-1"),
             "queryAsyncJobResult?jobid=job-2".to_owned(),
             "listVirtualMachines?id=vm-1".to_owned(),
             "createTags?resourceids=vm-1&resourcetype=UserVm&tags[0].key=docker-machine-id&tags[0].value=0123456789abcdef0123&tags[1].key=docker-machine-name&tags[1].value=m1".to_owned(),
-            "listNetworks?id=net-1".to_owned(),
             "listPublicIpAddresses?associatednetworkid=net-1&page=1&pagesize=500".to_owned(),
+            "listPortForwardingRules?ipaddressid=ip-2&page=1&pagesize=500".to_owned(),
             "createPortForwardingRule?ipaddressid=ip-2&virtualmachineid=vm-1&protocol=tcp&privateport=22&publicport=22&openfirewall=true".to_owned(),
             "createPortForwardingRule?ipaddressid=ip-2&virtualmachineid=vm-1&protocol=tcp&privateport=2376&publicport=2376&openfirewall=true".to_owned(),
             "queryAsyncJobResult?jobid=job-5".to_owned(),
             "queryAsyncJobResult?jobid=job-7".to_owned(),
+            "listPortForwardingRules?ipaddressid=ip-2&page=1&pagesize=500".to_owned(),
             "queryAsyncJobResult?jobid=job-3".to_owned(),
         ];
         let mut requests: Vec<_> = host
@@ -168,7 +178,8 @@ mod create {
                 "queryAsyncJobResult",
             ];
             let finish = ["listVirtualMachines", "createTags", "queryAsyncJobResult"];
-            expect_calls(&host, &[&LOOKUPS, &deploy, &finish]);
+            let lookups = if network == Basic { 3 } else { 4 };
+            expect_calls(&host, &[&LOOKUPS[..lookups], &deploy, &finish]);
         }
     }
 
@@ -183,39 +194,74 @@ mod create {
     }
 
     #[test]
-    fn networks_that_are_not_supported() {
-        for (network, text) in [
-            (Vpc, "\"my net\" is a tier of a VPC"),
-            (L2, "\"my net\" gives its machines no address"),
-        ] {
-            let host = TestHost::new(FakeCloud::new(network));
-            let error = create(&host, &machine()).unwrap_err();
-            assert_eq!(error.kind, ErrorKind::Unsupported);
-            assert!(error.message.contains(text), "{error:?}");
-            remove_what_is_left(&host).unwrap();
-            assert!(contents(&host).is_empty());
-        }
+    fn a_tier_of_a_vpc_has_ports_of_another_address_than_the_vpcs_own() {
+        let host = TestHost::new(FakeCloud::new(Vpc));
+        let status = create(&host, &machine()).unwrap();
+        assert_eq!(status, at_address(State::Running, Some("192.0.2.11")));
+        let requests = host.requests.take();
+        let rule = requests
+            .iter()
+            .find(|request| param(request, "command") == Some("createPortForwardingRule"));
+        let rule = rule.unwrap();
+        assert_eq!(param(rule, "networkid"), Some("net-1"));
+        // CloudStack refuses to open a firewall that is not there.
+        assert_eq!(param(rule, "openfirewall"), Some("false"));
+        assert!(
+            !requests
+                .iter()
+                .any(|r| param(r, "command") == Some("createFirewallRule"))
+        );
     }
 
     #[test]
-    fn a_port_that_is_taken() {
+    fn a_port_that_is_taken_gives_way_to_a_free_one() {
         let mut cloud = FakeCloud::new(Isolated);
         cloud
             .rules
             .insert("rule-x".to_owned(), ("vm-x".to_owned(), 2376));
         let host = TestHost::new(cloud);
-        let error = create(&host, &machine()).unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Conflict);
-        let line = error.message.lines().next().unwrap();
-        assert_eq!(line, "Port 2376 of 192.0.2.12 is taken by another machine");
-        assert!(error.message.contains("conflicts with rule"));
-        assert!(error.hint.unwrap().contains("network"));
+        let status = create(&host, &machine()).unwrap();
+        assert_eq!(status.ssh_port, 22);
+        let port = status.engine_port;
+        assert!((30_376..38_376).contains(&port), "{port}");
+        assert!(
+            contents(&host)
+                .iter()
+                .any(|row| row.ends_with(&port.to_string()))
+        );
+        // The engine listens on the same port inside.
+        let later = crate::machine::status(&host, &[with(&host.saved.borrow())]);
+        assert_eq!(later[0].as_ref().unwrap().engine_port, port);
         remove_what_is_left(&host).unwrap();
         assert_eq!(
             contents(&host),
             ["rule-x 2376"],
             "the other machine's rule stays"
         );
+    }
+
+    #[test]
+    fn a_port_that_the_user_wants_is_not_replaced() {
+        let mut cloud = FakeCloud::new(Isolated);
+        cloud
+            .rules
+            .insert("rule-x".to_owned(), ("vm-x".to_owned(), 3376));
+        let host = TestHost::new(cloud);
+        let machine = Machine {
+            swarm_master: true,
+            ..machine()
+        };
+        let error = create(&host, &machine).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Conflict);
+        let line = error.message.lines().next().unwrap();
+        assert_eq!(
+            line,
+            "Port 3376/tcp of 192.0.2.12 is taken by another machine"
+        );
+        assert!(error.message.contains("conflicts with rule"));
+        assert!(error.hint.unwrap().contains("--btcloud-address static-nat"));
+        remove_what_is_left(&host).unwrap();
+        assert_eq!(contents(&host), ["rule-x 3376"]);
     }
 
     #[test]
@@ -463,16 +509,48 @@ mod check {
             );
             assert!(error.hint.unwrap().ends_with(&format!("--{option}")));
         }
+    }
+
+    #[test]
+    fn a_custom_offering_needs_its_size_and_a_fixed_one_takes_none() {
         let host = TestHost::new(FakeCloud::new(Isolated));
-        let error = check(&host, &with_option("btcloud-service-offering", "Custom")).unwrap_err();
+        let mut machine = with_option("btcloud-service-offering", "Custom");
+        let error = check(&host, &machine).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidOption);
+        assert_eq!(
+            error.message,
+            "The service offering \"Custom\" leaves its size open: it needs --btcloud-cpu, --btcloud-memory and \
+             --btcloud-cpu-speed"
+        );
+        let sizes = [("cpu", 2), ("memory", 2_048), ("cpu-speed", 2_000)];
+        let sizes = sizes.map(|(name, size)| (format!("btcloud-{name}"), Value::Integer(size)));
+        machine.options.extend(sizes.clone());
+        check(&host, &machine).unwrap();
+        let mut machine = crate::testing::machine();
+        machine.options.extend(sizes);
+        let error = check(&host, &machine).unwrap_err();
+        assert_eq!(
+            error.message,
+            "--btcloud-cpu: the service offering \"Small\" has a fixed size"
+        );
+    }
+
+    #[test]
+    fn a_network_without_addresses_is_refused_before_anything_is_made() {
+        let host = TestHost::new(FakeCloud::new(L2));
+        let error = check(&host, &machine()).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unsupported);
+        assert_eq!(
+            error.message,
+            "The network \"my net\" gives its machines no address"
+        );
     }
 }
 
 mod power {
     use super::*;
 
-    type Operation = fn(&dyn crate::host::Host, &Machine) -> Result<(), types::Error>;
+    type Operation = fn(&dyn Host, &Machine) -> Result<(), types::Error>;
 
     #[test]
     fn each_arrives_in_its_state_with_the_fewest_calls() {
