@@ -305,7 +305,7 @@ impl<'h> Cloud<'h> {
         address_id: Option<&str>,
     ) -> Result<Vec<PortForwardingRule>, Error> {
         let params = self.scoped(&[]).option("ipaddressid", address_id);
-        gone_is_none(self.all(
+        none_of_released(self.all(
             Command::ListPortForwardingRules,
             &params,
             "portforwardingrule",
@@ -315,7 +315,7 @@ impl<'h> Cloud<'h> {
     /// The firewall rules of a public address. None if the address is gone.
     pub fn firewall_rules(&self, address_id: &str) -> Result<Vec<FirewallRule>, Error> {
         let params = self.scoped(&[("ipaddressid", address_id)]);
-        gone_is_none(self.all(Command::ListFirewallRules, &params, "firewallrule"))
+        none_of_released(self.all(Command::ListFirewallRules, &params, "firewallrule"))
     }
 
     /// The data disks of a virtual machine.
@@ -597,13 +597,22 @@ impl<'h> Cloud<'h> {
     /// Calls a command that is carried out at once and answers whether that was a success.
     fn succeed(&self, command: Command, params: &Params<'_>) -> Result<(), Error> {
         let answer = self.client.call(command, &params.as_slice())?;
-        if answer.get("success").and_then(bool::read) == Some(false) {
-            return Err(Error::Malformed {
-                command,
-                detail: "it was no success, without a reason".to_owned(),
-            });
+        if answer.get("success").and_then(bool::read) == Some(true) {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::Malformed {
+            command,
+            detail: "it does not tell that it was a success".to_owned(),
+        })
+    }
+}
+
+/// The rules of an address. CloudStack refuses to list those of one that has been released since: `Ip address id=1 not
+/// ready for port forwarding rules yet`.
+fn none_of_released<T>(found: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
+    match found {
+        Err(Error::Refused(refusal)) if matches!(refusal.code, 430 | 431) => Ok(Vec::new()),
+        found => found,
     }
 }
 

@@ -56,6 +56,15 @@ pub enum Error {
         /// How long the driver waited, in milliseconds.
         limit: u64,
     },
+    /// An earlier call was not answered, and what it has made cannot be recognised.
+    #[error("An earlier {command} was not answered")]
+    AnswerLost {
+        /// What was called.
+        command: Command,
+    },
+    /// What has to be known later could not be saved.
+    #[error("{0}")]
+    NotSaved(String),
     /// The user asked to stop.
     #[error("The operation was cancelled")]
     Cancelled,
@@ -223,7 +232,11 @@ impl Error {
         match self {
             Self::NoAnswer { failure, .. } => failure.request_sent,
             Self::NotCloudStack { .. } | Self::Malformed { .. } => true,
-            Self::Refused(_) | Self::Deadline { .. } | Self::Cancelled => false,
+            Self::Refused(_)
+            | Self::Deadline { .. }
+            | Self::AnswerLost { .. }
+            | Self::NotSaved(_)
+            | Self::Cancelled => false,
         }
     }
 
@@ -236,7 +249,11 @@ impl Error {
             ),
             Self::NotCloudStack { status, .. } => matches!(status, 502..=504),
             Self::Refused(refusal) => matches!(refusal.code, 502..=504),
-            Self::Malformed { .. } | Self::Deadline { .. } | Self::Cancelled => false,
+            Self::Malformed { .. }
+            | Self::Deadline { .. }
+            | Self::AnswerLost { .. }
+            | Self::NotSaved(_)
+            | Self::Cancelled => false,
         }
     }
 
@@ -255,6 +272,7 @@ impl Error {
             Self::NotCloudStack { .. } if self.is_outage() => ErrorKind::Unreachable,
             Self::NotCloudStack { .. } | Self::Malformed { .. } => ErrorKind::Protocol,
             Self::Deadline { .. } => ErrorKind::TimedOut,
+            Self::AnswerLost { .. } | Self::NotSaved(_) => ErrorKind::Internal,
             Self::Cancelled => ErrorKind::Cancelled,
         }
     }

@@ -2,7 +2,9 @@
 
 use super::saved::Saved;
 use super::{cloud_of, find, find_lost, settle};
-use crate::cloudstack::{Cloud, Command, Error, PortForwardingRule, Refusal, VirtualMachine};
+use crate::cloudstack::{
+    Cloud, Command, Error, PortForwardingRule, PublicIpAddress, Refusal, VirtualMachine,
+};
 use crate::contract::log::Level;
 use crate::contract::types::{self, ErrorKind, Machine};
 use crate::host::Host;
@@ -75,7 +77,13 @@ impl Removal<'_> {
         self.give_up_address(&vm);
         match &vm {
             Vm::There(id) => {
-                let volumes = self.detach_volumes(id);
+                let Some(volumes) = self.detach_volumes(id) else {
+                    // Only the machine leads to its data disks, and the mark to the machine.
+                    self.left
+                        .push(format!("the virtual machine {id} with its data disks"));
+                    self.left.extend(self.key_pair_text());
+                    return;
+                };
                 self.destroy(id);
                 self.delete_volumes(volumes);
             }
@@ -116,7 +124,15 @@ impl Removal<'_> {
             .as_deref()
             .filter(|_| self.saved.is_address_acquired())
         {
-            let released = self.cloud.disassociate_ip_address(id);
+            let released = match self.cloud.disassociate_ip_address(id) {
+                // There are several texts for one that is released already.
+                Err(error) if matches!(self.cloud.public_ip_address(id), Ok(None)) => {
+                    let line = format!("{error}; the address is released already");
+                    self.cloud.host().log(Level::Debug, &line);
+                    Ok(())
+                }
+                released => released,
+            };
             return self.check(released, || format!("the public address {id}"));
         }
         if let Vm::There(vm_id) | Vm::Gone(Some(vm_id)) = vm {
@@ -129,29 +145,51 @@ impl Removal<'_> {
     }
 
     /// An address whose acquisition was not answered may be the machine's, or one that somebody else acquired at the
-    /// same time: CloudStack gives no means to tell. So the user has to decide.
+    /// same time: CloudStack gives no means to tell. So the user has to decide, and is told once.
     fn tell_of_new_addresses(&mut self, vm: &Vm, known: &[String]) {
-        let network_id = match vm {
-            Vm::There(id) => match self.cloud.virtual_machine(id) {
-                Ok(vm) => vm.and_then(|vm| Some(vm.default_nic()?.networkid.clone())),
-                Err(_) => None,
-            },
-            _ => None,
-        };
-        let Some(network_id) = network_id else { return };
-        let Ok(addresses) = self.cloud.public_ip_addresses(&network_id) else {
+        let (Vm::There(vm_id) | Vm::Gone(Some(vm_id))) = vm else {
             return;
         };
-        let is_unused = |address: &&crate::cloudstack::PublicIpAddress| {
-            !known.contains(&address.id) && !address.isstaticnat && !address.issourcenat
+        let addresses = match self.new_addresses(vm_id, known) {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                self.errors.push(error);
+                self.left
+                    .push("a public address, if one was acquired".to_owned());
+                return;
+            }
         };
-        for address in addresses.iter().filter(is_unused) {
-            let line = format!(
-                "The public address {} ({}) may have been acquired for this machine; release it if it is not needed",
-                address.ipaddress, address.id
-            );
-            self.cloud.host().log(Level::Warning, &line);
+        self.saved.forget_request();
+        if let Err(error) = self.saved.store(self.cloud.host()) {
+            self.cloud.host().log(Level::Warning, &error.message);
         }
+        for address in &addresses {
+            self.left.push(format!(
+                "the public address {} ({}), which may have been acquired for the machine: release it if nothing else \
+                 needs it",
+                address.ipaddress, address.id
+            ));
+        }
+        if !addresses.is_empty() {
+            self.errors.push(Error::AnswerLost {
+                command: Command::AssociateIpAddress,
+            });
+        }
+    }
+
+    /// The addresses of the machine's network that are not used and not known.
+    fn new_addresses(&self, vm_id: &str, known: &[String]) -> Result<Vec<PublicIpAddress>, Error> {
+        let Some(vm) = self.cloud.virtual_machine(vm_id)? else {
+            return Ok(Vec::new());
+        };
+        let Some(nic) = vm.default_nic() else {
+            return Ok(Vec::new());
+        };
+        let mut addresses = self.cloud.public_ip_addresses(&nic.networkid)?;
+        addresses.retain(|address| {
+            !known.contains(&address.id) && !address.isstaticnat && !address.issourcenat
+        });
+        Ok(addresses)
     }
 
     /// Deletes the firewall rules that were made for the machine.
@@ -207,29 +245,32 @@ impl Removal<'_> {
         }
     }
 
-    /// Takes the data disks from the machine, which would survive it, if the user does not want to keep them. Tells which.
-    fn detach_volumes(&mut self, vm_id: &str) -> Vec<String> {
+    /// Takes the data disks from the machine, which would survive it, if the user does not want to keep them. Tells
+    /// which; nothing if they could not be noted down, since then the machine has to stay.
+    fn detach_volumes(&mut self, vm_id: &str) -> Option<Vec<String>> {
         let mut doomed = self.saved.doomed_volumes();
         if !options::has_data_disk(self.machine) || options::keeps_volumes(self.machine) {
-            return doomed;
+            return Some(doomed);
         }
         let volumes = match self.cloud.data_volumes(vm_id) {
             Ok(volumes) => volumes,
             Err(error) => {
                 self.errors.push(error);
-                self.left.push("its data disks".to_owned());
-                return doomed;
+                return None;
             }
         };
         if volumes.is_empty() {
-            return doomed;
+            return Some(doomed);
         }
-        doomed.extend(volumes.iter().map(|volume| volume.id.clone()));
+        for volume in &volumes {
+            if !doomed.contains(&volume.id) {
+                doomed.push(volume.id.clone());
+            }
+        }
         self.saved.set_doomed_volumes(&doomed);
         if let Err(error) = self.saved.store(self.cloud.host()) {
-            // Without this a removal that is interrupted would lose sight of them: better that they stay attached.
-            self.cloud.host().log(Level::Warning, &error.message);
-            return Vec::new();
+            self.errors.push(Error::NotSaved(error.message));
+            return None;
         }
         // A disk is not taken from a running system.
         let stopped = self.cloud.stop_by_force(vm_id);
@@ -241,7 +282,7 @@ impl Removal<'_> {
             let detached = self.cloud.detach_volume(&volume.id);
             self.check(detached, || format!("the data disk {}", volume.id));
         }
-        doomed
+        Some(doomed)
     }
 
     fn delete_volumes(&mut self, ids: Vec<String>) {

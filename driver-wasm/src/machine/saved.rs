@@ -198,6 +198,11 @@ impl Saved {
         self.set(ADDRESS_REQUESTED, ids);
     }
 
+    /// It is known what has become of the address that was asked for.
+    pub(super) fn forget_request(&mut self) {
+        self.0.remove(ADDRESS_REQUESTED);
+    }
+
     /// An address has been acquired, and is released with the machine.
     pub(super) fn set_acquired_address(&mut self, id: &str, address: &str) {
         self.0.remove(ADDRESS_REQUESTED);

@@ -154,6 +154,15 @@ pub struct Client {
     /// Connects anew for each request: one that is lost on a connection which the server had just closed could not be
     /// told from one that the server acted on.
     changing: Agent,
+    /// The longest time for one exchange.
+    limit: Duration,
+}
+
+impl Client {
+    /// The same with another limit for each exchange than [`MAX_TIMEOUT`].
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
 }
 
 impl Default for Client {
@@ -178,6 +187,7 @@ impl Default for Client {
         Self {
             reading: agent(4),
             changing: agent(0),
+            limit: MAX_TIMEOUT,
         }
     }
 }
@@ -277,7 +287,8 @@ impl Http {
             )));
         };
         let form = signature::form(&self.parameters(request)?);
-        let timeout = Duration::from_millis(request.timeout_ms.max(1).into()).min(MAX_TIMEOUT);
+        let timeout =
+            Duration::from_millis(request.timeout_ms.max(1).into()).min(self.client.limit);
         let answer = match request.method {
             Method::Get => {
                 let mut url = url.clone();

@@ -48,6 +48,8 @@ impl Fault {
 #[derive(Debug)]
 struct Armed {
     command: String,
+    /// How many calls it lets pass before.
+    skip: u32,
     remaining: u32,
     fault: Fault,
 }
@@ -57,11 +59,12 @@ struct Armed {
 pub(crate) struct Faults(Vec<Armed>);
 
 impl Faults {
-    /// Arms a fault for the next calls of a command, or of any for `*`.
-    pub(crate) fn arm(&mut self, command: &str, calls: u32, fault: Fault) {
+    /// Arms a fault for the next calls of a command, or of any for `*`, apart from the first `skip` ones.
+    pub(crate) fn arm(&mut self, command: &str, skip: u32, calls: u32, fault: Fault) {
         if calls > 0 {
             self.0.push(Armed {
                 command: command.to_owned(),
+                skip,
                 remaining: calls,
                 fault,
             });
@@ -75,10 +78,18 @@ impl Faults {
     fn take(&mut self, command: &str, meant: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let matches =
             |armed: &Armed| armed.command == "*" || armed.command.eq_ignore_ascii_case(command);
-        let index = self
-            .0
-            .iter()
-            .position(|armed| matches(armed) && meant(&armed.fault))?;
+        let mut index = None;
+        for (i, armed) in self.0.iter_mut().enumerate() {
+            if !matches(armed) || !meant(&armed.fault) {
+                continue;
+            }
+            if let Some(left) = armed.skip.checked_sub(1) {
+                armed.skip = left;
+            } else if index.is_none() {
+                index = Some(i);
+            }
+        }
+        let index = index?;
         let armed = self.0.get_mut(index)?;
         armed.remaining -= 1;
         if armed.remaining == 0 {
@@ -109,9 +120,9 @@ mod tests {
     #[test]
     fn faults_come_in_their_order_and_as_often_as_ordered() {
         let mut faults = Faults::default();
-        faults.arm("startVirtualMachine", 2, Fault::CloseBeforeAnswer);
-        faults.arm("*", 1, Fault::LoseAnswer);
-        faults.arm("startVirtualMachine", 0, Fault::TruncateBody(1));
+        faults.arm("startVirtualMachine", 0, 2, Fault::CloseBeforeAnswer);
+        faults.arm("*", 0, 1, Fault::LoseAnswer);
+        faults.arm("startVirtualMachine", 0, 0, Fault::TruncateBody(1));
         assert_eq!(
             faults.of_call("STARTVIRTUALMACHINE"),
             Some(Fault::CloseBeforeAnswer)
@@ -128,10 +139,22 @@ mod tests {
     }
 
     #[test]
+    fn faults_let_calls_pass_before_they_come() {
+        let mut faults = Faults::default();
+        faults.arm("a", 2, 1, Fault::LoseAnswer);
+        assert_eq!(faults.of_call("a"), None);
+        assert_eq!(faults.of_call("b"), None);
+        assert_eq!(faults.of_call("a"), None);
+        assert_eq!(faults.of_call("a"), Some(Fault::LoseAnswer));
+        assert_eq!(faults.of_call("a"), None);
+    }
+
+    #[test]
     fn faults_of_jobs_do_not_meet_calls() {
         let mut faults = Faults::default();
         faults.arm(
             "a",
+            0,
             1,
             Fault::JobFails {
                 code: 533,

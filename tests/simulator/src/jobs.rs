@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::api::ApiError;
 use crate::clock::{later, print};
+use crate::commands::owner_of;
 use crate::world::{
     AddressState, Entity, IngressRule, MachineState, RuleState, Tag, VolumeKind, World,
 };
@@ -597,6 +598,10 @@ impl Work {
                 Ok(success())
             }
             Self::CreateTags { tags } => {
+                // What has been deleted meanwhile is not tagged any more.
+                tags.retain(|tag| {
+                    owner_of(world, &tag.kind, tag.resource) == Some(Some(tag.owner))
+                });
                 world.tags.append(tags);
                 Ok(success())
             }

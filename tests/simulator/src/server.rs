@@ -293,7 +293,12 @@ impl Simulator {
     /// Orders a fault for the next calls of a command, or of any command for `*`. Faults come in the order in which
     /// they were ordered.
     pub fn fault(&self, command: &str, calls: u32, fault: Fault) {
-        self.shared.state().faults.arm(command, calls, fault);
+        self.fault_after(command, 0, calls, fault);
+    }
+
+    /// As [`Self::fault`], but lets the first `skip` calls pass.
+    pub fn fault_after(&self, command: &str, skip: u32, calls: u32, fault: Fault) {
+        self.shared.state().faults.arm(command, skip, calls, fault);
     }
 
     /// Takes back the faults that have not come yet.

@@ -11,6 +11,8 @@ mod security_groups;
 mod tags;
 mod volumes;
 
+pub(crate) use tags::owner_of;
+
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Call;
 use crate::api::ApiError;
 use crate::jobs::Work;
-use crate::world::{Owned, Table, Tag};
+use crate::world::{Owned, Table, Tag, World};
 
 pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let (resources, kind) = resources(call)?;
@@ -67,11 +67,24 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
     call.list("tag", tags.map(|tag| call.world.tag_json(tag)).collect())
 }
 
-/// The resources that a call is about, which the caller has to own, and their kind as CloudStack writes it.
-fn resources(call: &Call<'_>) -> Result<(Vec<Uuid>, String), ApiError> {
+/// Who has a resource of a kind; nothing if there is no such one, and nobody if it is everybody's.
+pub(crate) fn owner_of(world: &World, kind: &str, id: Uuid) -> Option<Option<Uuid>> {
     fn owner<T: Owned>(table: &Table<T>, id: Uuid) -> Option<Option<Uuid>> {
         table.get(id).map(Owned::owner)
     }
+    match kind {
+        "UserVm" => owner(&world.machines, id),
+        "Volume" => owner(&world.volumes, id),
+        "Network" => owner(&world.networks, id),
+        "PublicIpAddress" => owner(&world.addresses, id),
+        "PortForwardingRule" => owner(&world.forwards, id),
+        "FirewallRule" => owner(&world.firewall, id),
+        _ => owner(&world.security_groups, id),
+    }
+}
+
+/// The resources that a call is about, which the caller has to own, and their kind as CloudStack writes it.
+fn resources(call: &Call<'_>) -> Result<(Vec<Uuid>, String), ApiError> {
     let world = &*call.world;
     let wanted = call.params.required("resourcetype")?;
     let kinds = [
@@ -89,15 +102,7 @@ fn resources(call: &Call<'_>) -> Result<(Vec<Uuid>, String), ApiError> {
     let kind = kind.ok_or_else(|| ApiError::invalid(format!("Invalid resource type: {wanted}")))?;
     let ids = call.params.ids("resourceids")?.unwrap_or_default();
     for id in &ids {
-        let owner = match kind {
-            "UserVm" => owner(&world.machines, *id),
-            "Volume" => owner(&world.volumes, *id),
-            "Network" => owner(&world.networks, *id),
-            "PublicIpAddress" => owner(&world.addresses, *id),
-            "PortForwardingRule" => owner(&world.forwards, *id),
-            "FirewallRule" => owner(&world.firewall, *id),
-            _ => owner(&world.security_groups, *id),
-        };
+        let owner = owner_of(world, kind, *id);
         match owner {
             None => {
                 return Err(ApiError::invalid(format!(

@@ -1,0 +1,169 @@
+//! A laboratory in virtual time: the machine service with the built-in component, real HTTP and signatures, and the
+//! simulated cloud. Nothing sleeps: what waits moves the clock that host and cloud share.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use btcloud_host::builtin;
+use btcloud_host::capability::clock::{Cancel, TimeSource};
+use btcloud_host::capability::http::Client;
+use btcloud_host::capability::log::{Level, Reporter};
+use btcloud_host::machine::{Error, Flag, Flags, LazyDriver, Machine, Record, Store, Surroundings};
+use btcloud_host::sandbox::{Change, Limits};
+use cloudstack_simulator::{Builder, ManualClock, Simulator};
+use tempfile::TempDir;
+
+/// How long an exchange may take in real time, so that an answer that never comes takes no minute.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Compiled once for all tests of a program.
+static DRIVER: LazyLock<Arc<LazyDriver>> =
+    LazyLock::new(|| Arc::new(LazyDriver::new(builtin::COMPONENT, Limits::default(), None)));
+
+/// Time that passes only when somebody sleeps.
+#[derive(Debug)]
+struct SharedTime(ManualClock);
+
+impl SharedTime {
+    fn since_1970(&self) -> Duration {
+        let millis = self.0.now().as_millisecond();
+        Duration::from_millis(u64::try_from(millis).expect("a time after 1970"))
+    }
+}
+
+impl TimeSource for SharedTime {
+    fn now(&self) -> Duration {
+        self.since_1970()
+    }
+
+    fn wall(&self) -> SystemTime {
+        UNIX_EPOCH + self.since_1970()
+    }
+
+    fn sleep(&self, duration: Duration, cancel: &Cancel) {
+        if !cancel.is_set() {
+            self.0.advance(duration);
+        }
+    }
+}
+
+/// Keeps what the user would read to itself.
+#[derive(Debug)]
+struct Silence;
+
+impl Reporter for Silence {
+    fn log(&self, _: Level, _: &str) {}
+    fn progress(&self, _: &str, _: u32, _: u32) {}
+}
+
+/// A user with a store, an account in a simulated cloud, and all the time in the world.
+pub struct VirtualLab {
+    /// The cloud.
+    pub cloud: Simulator,
+    /// The time of host and cloud.
+    pub clock: ManualClock,
+    /// What stops operations.
+    pub cancel: Cancel,
+    client: Client,
+    store: Store,
+    _directory: TempDir,
+}
+
+impl VirtualLab {
+    /// A user of that cloud.
+    pub fn of(cloud: Builder) -> Self {
+        let clock = ManualClock::new();
+        let cloud = cloud.clock(clock.clone()).signature_clock(clock.clone());
+        // In memory where that is possible, since what is saved is forced to the disk each time.
+        let memory = Path::new("/dev/shm");
+        let directory = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory),
+            false => tempfile::tempdir(),
+        };
+        let directory = directory.expect("a directory");
+        Self {
+            cloud: cloud.start().expect("a cloud"),
+            clock,
+            cancel: Cancel::default(),
+            client: Client::default().with_limit(PATIENCE),
+            store: Store::at(directory.path().to_owned()),
+            _directory: directory,
+        }
+    }
+
+    fn machine(&self, record: Record) -> Machine {
+        let account = [
+            ("BTCLOUD_ENDPOINT", self.cloud.url().to_owned()),
+            ("BTCLOUD_API_KEY", self.cloud.api_key().to_owned()),
+            ("BTCLOUD_SECRET_KEY", self.cloud.secret_key().to_owned()),
+        ];
+        let variables = move |name: &str| {
+            let found = account.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let surroundings = Surroundings {
+            reporter: Arc::new(Silence),
+            cancel: self.cancel.clone(),
+            variables: Arc::new(variables),
+            time: Arc::new(SharedTime(self.clock.clone())),
+            client: self.client.clone(),
+        };
+        Machine::new(Arc::clone(&DRIVER), surroundings, record)
+    }
+
+    /// Creates a machine as docker-machine does: checks, stores, makes; and keeps it in the store if that fails.
+    ///
+    /// # Errors
+    ///
+    /// What the machine service tells.
+    pub fn create(&self, name: &str, flags: &Flags) -> Result<(), Error> {
+        let machine = self.machine(Record::new(name, self.store.path()));
+        machine.configure(flags)?;
+        machine.check()?;
+        self.store.create(name, &machine.record()?, builtin::NAME)?;
+        machine.create().map(drop)
+    }
+
+    /// A machine as another process finds it in the store.
+    pub fn stored(&self, name: &str) -> Machine {
+        let (record, _) = self.store.load(name).expect("a stored machine");
+        self.machine(record)
+    }
+
+    /// Whether the store has a machine.
+    pub fn has_stored(&self, name: &str) -> bool {
+        self.store.contains(name)
+    }
+
+    /// Starts, stops, kills, restarts or removes a machine; one that is removed is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// What the machine service tells.
+    pub fn change(&self, name: &str, change: Change) -> Result<(), Error> {
+        self.stored(name).change(change)?;
+        if change == Change::Remove {
+            self.store.remove(name)?;
+        }
+        Ok(())
+    }
+}
+
+/// Flags from texts; a text with a comma is a list.
+pub fn flags(options: &[(&str, &str)]) -> Flags {
+    let flag = |(name, value): &(&str, &str)| {
+        let flag = match value.split_once(',') {
+            Some(_) => Flag::TextList(
+                value
+                    .split(',')
+                    .filter(|item| !item.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            ),
+            None => Flag::Text((*value).to_owned()),
+        };
+        (format!("btcloud-{name}"), flag)
+    };
+    options.iter().map(flag).collect()
+}
