@@ -139,9 +139,9 @@ impl Way<'_> {
         if self.settings.address != AddressMode::StaticNat {
             // The one by which the network reaches the outside is there without any doing of the user's. A VPC's cannot
             // be used in its tiers.
-            let usable = addresses
-                .iter()
-                .filter(|a| !a.isstaticnat && !(a.issourcenat && network.is_vpc_tier()));
+            let is_unusable =
+                |a: &&PublicIpAddress| a.isstaticnat || a.issourcenat && network.is_vpc_tier();
+            let usable = addresses.iter().filter(|address| !is_unusable(address));
             if let Some(address) = usable.min_by_key(|address| !address.issourcenat) {
                 saved.set_address(&address.id, &address.ipaddress);
                 saved.store(host)?;
