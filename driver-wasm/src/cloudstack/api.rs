@@ -623,3 +623,155 @@ fn gone_is_none<T>(found: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
         found => found,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::testing::{Answer, Server, TestHost, command, raw};
+
+    /// Answers nothing of use.
+    struct Deaf;
+
+    impl Server for Deaf {
+        fn answer(&mut self, _: &crate::contract::http::Request, _: u64) -> Answer {
+            raw(200, "{}")
+        }
+    }
+
+    /// Calls every command with every parameter that it can have, and tells the parameters of each.
+    fn parameters() -> BTreeMap<String, BTreeSet<String>> {
+        let host = TestHost::new(Deaf);
+        let cloud = Cloud::new(&host).of_project(Some("p".to_owned()));
+        let ports = Ports {
+            is_udp: false,
+            first: 80,
+            last: 90,
+        };
+        let network = |json| serde_json::from_value::<Network>(json).unwrap();
+        let in_zone = network(serde_json::json!({"id": "n"}));
+        let in_vpc = network(serde_json::json!({"id": "n", "vpcid": "v"}));
+        let one = |key_pairs: Vec<&'static str>| Deployment {
+            name: "m",
+            display_name: "m",
+            group: Some("g"),
+            zone_id: "z",
+            template_id: "t",
+            service_offering_id: "s",
+            key_pairs,
+            network_ids: vec!["n"],
+            security_group_ids: vec!["s"],
+            affinity_group_ids: vec!["a"],
+            disk_offering_id: Some("d"),
+            disk_size: Some(1),
+            root_disk_size: Some(1),
+            cpu: Some(1),
+            cpu_speed: Some(1),
+            memory: Some(1),
+            user_data: Some("u"),
+        };
+        drop(cloud.zones());
+        drop(cloud.projects());
+        drop(cloud.templates("z"));
+        drop(cloud.service_offerings("z"));
+        drop(cloud.disk_offerings("z"));
+        drop(cloud.affinity_groups());
+        drop(cloud.security_groups());
+        drop(cloud.security_group("s"));
+        drop(cloud.networks("z"));
+        drop(cloud.network_named("n"));
+        drop(cloud.network("n"));
+        drop(cloud.network_offerings("z"));
+        drop(cloud.virtual_machine("v"));
+        drop(cloud.virtual_machine_with_key_pair("m", "k"));
+        drop(cloud.virtual_machines_in("n"));
+        drop(cloud.public_ip_addresses("n"));
+        drop(cloud.public_ip_addresses_in_zone("z"));
+        drop(cloud.public_ip_address("a"));
+        drop(cloud.port_forwarding_rules(Some("a")));
+        drop(cloud.firewall_rules("a"));
+        drop(cloud.data_volumes("v"));
+        drop(cloud.capabilities());
+        drop(cloud.register_ssh_key_pair("k", "ssh-rsa AAAA"));
+        drop(cloud.delete_ssh_key_pair("k"));
+        drop(cloud.deploy(&one(vec!["k"])));
+        drop(cloud.deploy(&one(vec!["k", "l"])));
+        drop(cloud.create_network("n", "o", "z"));
+        drop(cloud.delete_network("n"));
+        drop(cloud.associate_ip_address(&in_zone));
+        drop(cloud.associate_ip_address(&in_vpc));
+        drop(cloud.disassociate_ip_address("a"));
+        drop(cloud.enable_static_nat("a", "v", "n"));
+        drop(cloud.disable_static_nat("a"));
+        drop(cloud.create_security_group("s", "d"));
+        drop(cloud.authorize_ingress("s", ports, "0.0.0.0/0"));
+        drop(cloud.delete_security_group("s"));
+        drop(cloud.detach_volume("v"));
+        drop(cloud.delete_volume("v"));
+        drop(cloud.start("v"));
+        drop(cloud.stop("v"));
+        drop(cloud.stop_by_force("v"));
+        drop(cloud.reboot("v"));
+        drop(cloud.destroy("v", true));
+        drop(cloud.create_port_forwarding_rule(&Forwarding {
+            address_id: "a",
+            vm_id: "v",
+            network_id: Some("n"),
+            public: ports,
+            private: 80,
+            opens_firewall: true,
+        }));
+        drop(cloud.delete_port_forwarding_rule("r"));
+        drop(cloud.create_firewall_rule("a", ports, "0.0.0.0/0"));
+        drop(cloud.delete_firewall_rule("r"));
+        drop(cloud.create_tags("UserVm", "v", &[("k", "v")]));
+        drop(cloud.wait(Command::StartVirtualMachine, "j"));
+        let mut parameters: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for request in host.requests.take() {
+            let names = request.params.iter().map(|(name, _)| name.clone());
+            parameters
+                .entry(command(&request).to_owned())
+                .or_default()
+                .extend(names);
+        }
+        parameters
+    }
+
+    #[test]
+    fn every_command_that_is_asked_for_is_called() {
+        let called: BTreeSet<_> = parameters().into_keys().collect();
+        let listed = Command::ALL.map(|command| command.name().to_owned());
+        assert_eq!(called, listed.into_iter().collect());
+    }
+
+    /// The facts about CloudStack's API lie beside the project, or not at all.
+    #[test]
+    fn every_parameter_is_one_of_cloudstacks() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../shared/data/cloudstack-commands.json"
+        );
+        let simulators = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../tests/simulator/data/commands.json"
+        );
+        let read = |path| Some(serde_json::from_slice(&std::fs::read(path).ok()?).unwrap());
+        let known: serde_json::Value = read(path).or_else(|| read(simulators)).unwrap();
+        let mut checked = 0;
+        for (command, names) in parameters() {
+            let Some(facts) = known["commands"].get(&command) else {
+                continue;
+            };
+            for name in names {
+                // Those of every command, and the fields of maps.
+                let name = name.split('[').next().unwrap();
+                if !matches!(name, "command" | "response") {
+                    assert!(facts["params"].get(name).is_some(), "{command} {name}");
+                    checked += 1;
+                }
+            }
+        }
+        assert!(checked > 100, "{checked}");
+    }
+}

@@ -179,9 +179,22 @@ pub struct Network {
     /// `Allocated` until its virtual router has been made, then `Implemented`.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub state: String,
+    #[serde(default)]
+    tags: Vec<Tag>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Tag {
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    key: String,
 }
 
 impl Network {
+    /// Whether it bears a tag.
+    pub fn has_tag(&self, key: &str) -> bool {
+        self.tags.iter().any(|tag| tag.key == key)
+    }
+
     /// Whether its machines are reached at their own addresses.
     pub fn is_shared(&self) -> bool {
         self.network_type.eq_ignore_ascii_case("Shared")

@@ -66,6 +66,11 @@ pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types
         steps.begin("Making a network");
         let network = creation.make_network(&offering, &mut saved)?;
         creation.choice.networks = Networks::These(vec![network]);
+    } else if let Some(network) = creation.choice.networks.first()
+        && network.has_tag(MARKS[0])
+    {
+        // It was made for another machine, which may be removed before this one.
+        saved.set_new_network(&network.name);
     }
     let mut security_groups: Vec<_> = creation.choice.security_groups.iter().collect();
     let own_group;

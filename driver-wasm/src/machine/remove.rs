@@ -308,7 +308,7 @@ impl Removal<'_> {
         }
     }
 
-    /// Deletes the network that was made for the machine, unless other machines are in it.
+    /// Deletes the machine's network if a driver has made it, unless other machines are in it.
     fn delete_network(&mut self) {
         let Some(name) = self.saved.new_network().map(str::to_owned) else {
             return;

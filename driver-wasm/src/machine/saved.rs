@@ -36,7 +36,7 @@ const PUBLIC_SSH_PORT: &str = "PublicSSHPort";
 const PUBLIC_ENGINE_PORT: &str = "PublicEnginePort";
 /// The project's id.
 const PROJECT_ID: &str = "ProjectId";
-/// The name of the network that is made for the machine. Saved before it is.
+/// The name of the machine's network if a driver has made it, for this machine or another. Saved before it is made.
 const NEW_NETWORK: &str = "NewNetwork";
 /// The name of the machine's security group. Saved before it is made.
 const OWN_SECURITY_GROUP: &str = "OwnSecurityGroup";
@@ -151,7 +151,7 @@ impl Saved {
         self.text(PROJECT_ID)
     }
 
-    /// The name of the network that was made for the machine.
+    /// The name of the machine's network if a driver has made it.
     pub(super) fn new_network(&self) -> Option<&str> {
         self.text(NEW_NETWORK)
     }
@@ -178,7 +178,7 @@ impl Saved {
         }
     }
 
-    /// A network of that name is about to be made.
+    /// A network of that name is about to be made, or was for another machine.
     pub(super) fn set_new_network(&mut self, name: &str) {
         self.set(NEW_NETWORK, name);
     }
