@@ -33,6 +33,8 @@ pub struct Behaviour {
     /// is deployed. Default: false.
     pub networks_implemented: bool,
     /// The version that `listCapabilities` tells. Default: 4.18.0.0.
+    ///
+    /// Before 4.17 a machine has one key pair, and `keypairs` is no parameter yet.
     pub version: String,
 }
 
@@ -65,6 +67,13 @@ impl Behaviour {
         }
     }
 
+    /// Whether the version is that one or a later one.
+    pub(crate) fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        let mut parts = self.version.split('.').map(|part| part.parse().ok());
+        let mut next = || parts.next().flatten().unwrap_or(0);
+        (next(), next()) >= (major, minor)
+    }
+
     /// How long a command's job takes.
     pub(crate) fn job_time(&self, command: &str) -> Duration {
         let special = self
@@ -75,11 +84,13 @@ impl Behaviour {
     }
 }
 
-/// What is in the cloud at the start. Zones, offerings and accounts are named in other entries by their names.
+/// What is in the cloud at the start. Zones, offerings, accounts and projects are named in other entries by their names.
 #[derive(Clone, Debug)]
 pub struct CloudConfig {
     /// Who may use the cloud. The first is the one that [`Simulator::api_key`](crate::Simulator::api_key) tells.
     pub accounts: Vec<AccountConfig>,
+    /// The projects. None has the name of an account. Default: none.
+    pub projects: Vec<ProjectConfig>,
     /// The zones.
     pub zones: Vec<ZoneConfig>,
     /// The templates.
@@ -90,6 +101,10 @@ pub struct CloudConfig {
     pub disk_offerings: Vec<DiskOfferingConfig>,
     /// The guest networks.
     pub networks: Vec<NetworkConfig>,
+    /// The VPCs. Default: none.
+    pub vpcs: Vec<VpcConfig>,
+    /// The affinity groups. Default: none.
+    pub affinity_groups: Vec<AffinityGroupConfig>,
     /// The pool of public addresses of each advanced zone.
     pub public_addresses: Vec<AddressPool>,
 }
@@ -123,6 +138,15 @@ impl fmt::Debug for AccountConfig {
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
+}
+
+/// A project: what is made in it belongs to all its members.
+#[derive(Clone, Debug)]
+pub struct ProjectConfig {
+    /// Its name.
+    pub name: String,
+    /// The accounts that are in it.
+    pub members: Vec<String>,
 }
 
 /// The two kinds of zones.
@@ -192,10 +216,34 @@ pub struct NetworkConfig {
     pub name: String,
     /// Its zone.
     pub zone: String,
-    /// The account whose isolated network it is; none for a shared one.
+    /// The account or project whose isolated network it is; none for a shared one.
     pub owner: Option<String>,
     /// Its addresses. The first is the gateway's; machines get the tenth and those after it, then the others.
     pub cidr: Cidr,
+}
+
+/// A VPC: isolated networks, its tiers, behind one virtual router. It takes a public address for itself at the start.
+#[derive(Clone, Debug)]
+pub struct VpcConfig {
+    /// Its name.
+    pub name: String,
+    /// Its zone, an advanced one.
+    pub zone: String,
+    /// The account or project whose it is.
+    pub owner: String,
+    /// Its addresses.
+    pub cidr: Cidr,
+    /// Its tiers: the name of each and its part of the addresses, which are given out as in [`NetworkConfig::cidr`].
+    pub tiers: Vec<(String, Cidr)>,
+}
+
+/// An affinity group, which keeps its machines on different hosts.
+#[derive(Clone, Debug)]
+pub struct AffinityGroupConfig {
+    /// Its name.
+    pub name: String,
+    /// The account or project whose it is.
+    pub owner: String,
 }
 
 /// A run of public addresses in a zone.
@@ -252,6 +300,7 @@ impl Default for CloudConfig {
         let home = Ipv4Addr::new(10, 1, 1, 0);
         Self {
             accounts: ["demo", "other"].map(AccountConfig::new).to_vec(),
+            projects: Vec::new(),
             zones: vec![
                 ZoneConfig {
                     name: advanced.clone(),
@@ -293,6 +342,8 @@ impl Default for CloudConfig {
                     24,
                 ),
             ],
+            vpcs: Vec::new(),
+            affinity_groups: Vec::new(),
             public_addresses: vec![AddressPool {
                 zone: advanced,
                 first: Ipv4Addr::new(127, 0, 100, 10),
@@ -353,6 +404,11 @@ impl Cidr {
         u32::from(address) & self.mask() == u32::from(self.base)
     }
 
+    /// Whether the range has all of the other.
+    pub(crate) fn contains_all(self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.base)
+    }
+
     /// How many addresses hosts can have: all but the first and the last.
     pub(crate) fn host_count(self) -> u32 {
         (!self.mask()).saturating_sub(1)
@@ -401,6 +457,9 @@ mod tests {
             cidr.contains(Ipv4Addr::new(10, 1, 1, 255))
                 && !cidr.contains(Ipv4Addr::new(10, 1, 2, 0))
         );
+        let holds = |other: &str| cidr.contains_all(other.parse().unwrap());
+        assert!(holds("10.1.1.0/24") && holds("10.1.1.128/25"));
+        assert!(!holds("10.1.0.0/16") && !holds("10.1.2.0/25"));
     }
 
     #[test]
@@ -421,6 +480,21 @@ mod tests {
             "10.1.1.0/-1",
         ] {
             assert_eq!(wrong.parse::<Cidr>(), Err(BadCidr), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        let is_4_17 = |version: &str| {
+            let mut behaviour = Behaviour::cloudstack_4_6();
+            behaviour.version = version.to_owned();
+            behaviour.is_at_least(4, 17)
+        };
+        for later in ["4.17.0.0", "4.20", "5.0.0"] {
+            assert!(is_4_17(later), "{later}");
+        }
+        for earlier in ["4.6.0", "4.16.9.9", "3.20", "4", ""] {
+            assert!(!is_4_17(earlier), "{earlier}");
         }
     }
 

@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::config::NetworkKind;
 use crate::world::{AddressState, IngressSource, Ports, World};
 
-/// What an account has made in the cloud and not removed again.
+/// What an account has made in the cloud and not removed again, on its own and in projects that it is in; or what was made
+/// in a project.
 ///
 /// What there was from the start is not in it, and neither is a network's source-NAT address, which CloudStack takes
 /// and keeps by itself. Two inventories are equal if the account has the same things in the same state.
@@ -22,7 +23,7 @@ pub struct Inventory {
     pub port_forwards: Vec<RuleItem>,
     /// Firewall rules, those that came with a forwarding rule among them.
     pub firewall_rules: Vec<RuleItem>,
-    /// Public addresses that were taken.
+    /// Public addresses that were taken, for networks or VPCs.
     pub addresses: Vec<String>,
     /// Static NATs.
     pub static_nats: Vec<String>,
@@ -50,6 +51,8 @@ pub struct MachineItem {
     pub addresses: Vec<String>,
     /// The names of its key pairs.
     pub key_pairs: Vec<String>,
+    /// The names of its affinity groups.
+    pub affinity_groups: Vec<String>,
 }
 
 /// A rule.
@@ -70,14 +73,14 @@ impl Inventory {
         *self == Self::default()
     }
 
-    pub(crate) fn of(world: &World, account: &str) -> Self {
-        let Some(owner) = world
-            .accounts
-            .iter()
-            .find(|row| row.name == account)
-            .map(|row| row.id)
-        else {
-            return Self::default();
+    /// That of the account or the project of that name.
+    pub(crate) fn of(world: &World, name: &str) -> Self {
+        let account = world.accounts.iter().find(|row| row.name == name);
+        let project = world.projects.iter().find(|row| row.name == name);
+        let belongs = |owner| match (account, project) {
+            (Some(account), _) => world.may_use(account.id, owner),
+            (None, Some(project)) => project.id == owner,
+            (None, None) => false,
         };
         let machine_name = |id| world.machines.get(id).map_or("?", |machine| &machine.name);
         let address = |id| {
@@ -90,7 +93,7 @@ impl Inventory {
         let machines = world
             .machines
             .iter()
-            .filter(|row| row.owner == owner)
+            .filter(|row| belongs(row.owner))
             .map(|machine| MachineItem {
                 id: machine.id.to_string(),
                 name: machine.name.clone(),
@@ -101,11 +104,17 @@ impl Inventory {
                     .map(|nic| nic.address.to_string())
                     .collect(),
                 key_pairs: machine.key_pairs.clone(),
+                affinity_groups: machine
+                    .affinity_groups
+                    .iter()
+                    .filter_map(|id| world.affinity_groups.get(*id))
+                    .map(|group| group.name.clone())
+                    .collect(),
             });
         let port_forwards = world
             .forwards
             .iter()
-            .filter(|row| row.owner == owner)
+            .filter(|row| belongs(row.owner))
             .map(|rule| RuleItem {
                 id: rule.id.to_string(),
                 rule: format!(
@@ -122,7 +131,7 @@ impl Inventory {
         let firewall_rules = world
             .firewall
             .iter()
-            .filter(|row| row.owner == owner)
+            .filter(|row| belongs(row.owner))
             .map(|rule| RuleItem {
                 id: rule.id.to_string(),
                 rule: format!(
@@ -137,7 +146,7 @@ impl Inventory {
         let taken = world
             .addresses
             .iter()
-            .filter(|row| row.owner == Some(owner) && row.state != AddressState::Free);
+            .filter(|row| row.owner.is_some_and(belongs) && row.state != AddressState::Free);
         let static_nats = taken.clone().filter_map(|row| {
             row.static_nat
                 .map(|machine| format!("{} → {}", row.address, machine_name(machine)))
@@ -145,7 +154,7 @@ impl Inventory {
         let groups = world
             .security_groups
             .iter()
-            .filter(|row| row.owner == owner);
+            .filter(|row| belongs(row.owner));
         let groups = groups.filter(|row| !row.default || !row.rules.is_empty());
         let security_groups = groups.map(|group| {
             let rules = group.rules.iter().map(|rule| {
@@ -161,11 +170,11 @@ impl Inventory {
             });
             format!("{} [{}]", group.name, rules.collect::<Vec<_>>().join(", "))
         });
-        let tags = world.tags.iter().filter(|row| row.owner == owner);
+        let tags = world.tags.iter().filter(|row| belongs(row.owner));
         let volumes = world
             .volumes
             .iter()
-            .filter(|row| row.owner == owner)
+            .filter(|row| belongs(row.owner))
             .map(|volume| {
                 let place = volume.machine.map_or("detached", machine_name);
                 format!(
@@ -178,13 +187,13 @@ impl Inventory {
         let networks = world
             .networks
             .iter()
-            .filter(|row| row.by_account && row.owner == Some(owner));
+            .filter(|row| row.by_account && row.owner.is_some_and(belongs));
         Self {
             machines: machines.collect(),
             key_pairs: world
                 .key_pairs
                 .iter()
-                .filter(|row| row.owner == owner)
+                .filter(|row| belongs(row.owner))
                 .map(|row| row.name.clone())
                 .collect(),
             port_forwards: port_forwards.collect(),
@@ -229,11 +238,12 @@ impl fmt::Display for MachineItem {
             self.state,
             self.addresses.join(",")
         )?;
-        if self.key_pairs.is_empty() {
-            Ok(())
-        } else {
-            write!(formatter, " (key pair {})", self.key_pairs.join(","))
-        }
+        let of = [
+            ("key pair", &self.key_pairs),
+            ("affinity group", &self.affinity_groups),
+        ];
+        let mut of = of.into_iter().filter(|(_, names)| !names.is_empty());
+        of.try_for_each(|(kind, names)| write!(formatter, " ({kind} {})", names.join(",")))
     }
 }
 

@@ -452,10 +452,20 @@ impl Work {
                     return Err(unexpected("Failed to delete network"));
                 }
             }
+            Self::Associate { address } => {
+                let network = world.addresses.get(*address).and_then(|row| row.network);
+                let network = network.and_then(|id| world.networks.get(id));
+                if network.is_some_and(|network| network.vpc.is_some()) {
+                    world.release_address(*address);
+                    return Err(unexpected(
+                        "Can't assign ip to the network directly when network belongs to VPC.Specify vpcId to \
+                         associate ip address to VPC",
+                    ));
+                }
+            }
             Self::Deploy { start: false, .. }
             | Self::CreateForward { .. }
             | Self::CreateFirewall { .. }
-            | Self::Associate { .. }
             | Self::DisableStaticNat { .. }
             | Self::AuthorizeIngress { .. }
             | Self::RevokeIngress { .. }
@@ -562,9 +572,7 @@ impl Work {
                 Ok(success())
             }
             Self::DisableStaticNat { address } => {
-                if let Some(address) = world.addresses.get_mut(*address) {
-                    address.static_nat = None;
-                }
+                world.remove_static_nat(*address);
                 Ok(success())
             }
             Self::DeleteNetwork { network } => {
@@ -574,7 +582,7 @@ impl Work {
                     .filter(|address| address.network == Some(*network));
                 let addresses: Vec<_> = addresses.map(|address| address.id).collect();
                 for address in addresses {
-                    world.release_address(address);
+                    world.leave_network(address);
                 }
                 world.networks.remove(*network);
                 world.remove_tags(*network);

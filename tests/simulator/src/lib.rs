@@ -1,7 +1,7 @@
 //! An HTTP server that behaves like Apache CloudStack, for tests and demonstrations of what makes and removes machines.
 //!
-//! It knows what a docker-machine driver needs: zones, templates, offerings, networks, machines, key pairs, public
-//! addresses, rules, security groups, tags, volumes and jobs. It verifies signatures, answers errors with CloudStack's
+//! It knows what a docker-machine driver needs: zones, projects, templates, offerings, networks, VPCs, machines, key
+//! pairs, affinity groups, public addresses, rules, security groups, tags, volumes and jobs. It verifies signatures, answers errors with CloudStack's
 //! codes and words, and takes its time over jobs. What it does it does in full: a command or a parameter that it does
 //! not act on is refused. It is stricter than CloudStack in that an unknown parameter and a parameter sent twice are
 //! errors, so that a client's mistakes are found.
@@ -20,7 +20,8 @@
 //!
 //! # What it does not do
 //!
-//! There are no administrators, no projects, no VPCs and no load balancers. An isolated network stays up once it is, as
+//! There are no administrators and no load balancers. Projects, VPCs with their tiers, and affinity groups are there from
+//! the start and stay as they are; a tier's access list is no part of the simulation. An isolated network stays up once it is, as
 //! if `network.gc.interval` were endless. Machines are records: nothing listens at their addresses, which are loopback
 //! ones by default so that a test can put something there.
 //!
@@ -45,8 +46,9 @@ mod world;
 
 pub use clock::{Clock, ManualClock};
 pub use config::{
-    AccountConfig, AddressPool, BadCidr, Behaviour, Cidr, CloudConfig, DiskOfferingConfig,
-    NetworkConfig, NetworkKind, ServiceOfferingConfig, TemplateConfig, ZoneConfig, ZoneKind,
+    AccountConfig, AddressPool, AffinityGroupConfig, BadCidr, Behaviour, Cidr, CloudConfig,
+    DiskOfferingConfig, NetworkConfig, NetworkKind, ProjectConfig, ServiceOfferingConfig,
+    TemplateConfig, VpcConfig, ZoneConfig, ZoneKind,
 };
 pub use faults::Fault;
 pub use inventory::{Inventory, MachineItem, RuleItem};

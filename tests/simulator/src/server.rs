@@ -273,11 +273,11 @@ impl Simulator {
             .unwrap_or_default()
     }
 
-    /// What an account has made.
-    pub fn inventory_of(&self, account: &str) -> Inventory {
+    /// What an account, or a project, has made.
+    pub fn inventory_of(&self, name: &str) -> Inventory {
         let mut state = self.shared.state();
         state.world.advance(self.shared.clock.now());
-        Inventory::of(&state.world, account)
+        Inventory::of(&state.world, name)
     }
 
     /// The requests to the API so far, in the order in which they were handled.

@@ -69,7 +69,7 @@ def main():
         keypair="cs-key",
         userdata=base64.b64encode(b"#cloud-config\n").decode(),
     )["virtualmachine"]
-    assert machine["state"] == "Running" and machine["keypair"] == "cs-key", machine
+    assert machine["state"] == "Running" and machine["keypairs"] == "cs-key", machine
     assert machine["displayname"] == "made by cs: a b+c/d*e,f", machine
     said(f"deployed {machine['id']} at {machine['nic'][0]['ipaddress']}")
 

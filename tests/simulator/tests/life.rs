@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use cloudstack_simulator::{CloudConfig, Fault, ManualClock, NetworkConfig, Simulator};
+use cloudstack_simulator::{
+    AffinityGroupConfig, CloudConfig, Fault, ManualClock, NetworkConfig, Simulator,
+};
 use common::{Client, ED25519_KEY, RSA_KEY, builder, simulator, text, with};
 use serde_json::json;
 
@@ -26,7 +28,6 @@ fn a_machine_is_made_stopped_started_and_removed_without_trace() {
         ("state", "Running"),
         ("name", "web-1"),
         ("displayname", "Web"),
-        ("keypair", "k"),
         ("keypairs", "k"),
         ("zonename", "uk-london-1"),
         ("templatename", "Ubuntu 24.04 LTS"),
@@ -786,6 +787,119 @@ fn key_pairs_are_checked() {
         client.ok("deleteSSHKeyPair", &[("name", "a")]),
         json!({ "success": "true" })
     );
+}
+
+#[test]
+fn a_machine_has_one_key_pair_and_since_4_17_several() {
+    let (simulator, clock) = simulator();
+    let client = Client::new(&simulator);
+    for name in ["a", "b"] {
+        client.ok("createSSHKeyPair", &[("name", name)]);
+    }
+    let machine = client.deploy(&clock, "new", &[("keypairs", "a,b")]);
+    assert_eq!(
+        (&machine["keypairs"], machine.get("keypair")),
+        (&json!("a,b"), None)
+    );
+    assert_eq!(simulator.inventory().machines[0].key_pairs, ["a", "b"]);
+    assert_eq!(
+        client.ok("listVirtualMachines", &[("keypair", "b")])["count"],
+        1
+    );
+    let deploy = |key_pairs| client.deploy_refused("c", &[("keypairs", key_pairs)]);
+    assert_eq!(
+        deploy("a,x"),
+        (431, "A key pair with name 'x' was not found.".to_owned())
+    );
+
+    simulator.set_behaviour(|behaviour| behaviour.version = "4.16.1.0".to_owned());
+    let (code, error) = deploy("a,b");
+    assert_eq!(code, 431);
+    assert!(error.contains("has no parameter keypairs"), "{error}");
+    let machine = client.deploy(&clock, "old", &[("keypair", "b")]);
+    assert_eq!(
+        (&machine["keypair"], machine.get("keypairs")),
+        (&json!("b"), None)
+    );
+}
+
+#[test]
+fn machines_are_put_in_affinity_groups_of_their_owner() {
+    let mut cloud = CloudConfig::default();
+    let owned = [
+        ("apart", "demo"),
+        ("far-apart", "demo"),
+        ("theirs", "other"),
+    ];
+    cloud.affinity_groups = owned
+        .map(|(name, owner)| AffinityGroupConfig {
+            name: name.to_owned(),
+            owner: owner.to_owned(),
+        })
+        .to_vec();
+    let clock = ManualClock::new();
+    let simulator = builder(&clock).cloud(cloud).start().unwrap();
+    let (client, other) = (Client::new(&simulator), Client::of(&simulator, "other"));
+    let list = client.ok("listAffinityGroups", &[]);
+    assert_eq!(
+        (&list["count"], &list["affinitygroup"][0]["type"]),
+        (&json!(2), &json!("host anti-affinity"))
+    );
+    let id =
+        |client: &Client<'_>, name| client.id("listAffinityGroups", "affinitygroup", name, &[]);
+    let (apart, theirs) = (id(&client, "apart"), id(&other, "theirs"));
+
+    let machine = client.deploy(&clock, "a", &[("affinitygroupids", &apart)]);
+    assert_eq!(machine["affinitygroup"][0]["name"], "apart");
+    let both = ("affinitygroupnames", "apart,far-apart");
+    assert_eq!(
+        client.deploy(&clock, "b", &[both])["affinitygroup"][1]["name"],
+        "far-apart"
+    );
+    assert_eq!(
+        simulator.inventory().machines[1].affinity_groups,
+        ["apart", "far-apart"]
+    );
+    let machine = text(&machine["id"]);
+    let of_machine = client.ok("listAffinityGroups", &[("virtualmachineid", machine)]);
+    assert_eq!(of_machine["count"], 1);
+    assert_eq!(
+        of_machine["affinitygroup"][0]["virtualmachineIds"]
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
+
+    let never = "00000000-0000-4000-8000-000000000000";
+    for (parameters, code, error) in [
+        (
+            vec![("affinitygroupids", never)],
+            431,
+            "Invalid parameter affinitygroupids value=",
+        ),
+        (
+            vec![("affinitygroupids", theirs.as_str())],
+            531,
+            "does not have permission",
+        ),
+        (
+            vec![("affinitygroupnames", "theirs")],
+            431,
+            "Unable to find affinity group by name theirs",
+        ),
+        (
+            vec![("affinitygroupids", apart.as_str()), both],
+            431,
+            "mutually exclusive",
+        ),
+    ] {
+        let refused = client.deploy_refused("c", &parameters);
+        assert!(
+            refused.0 == code && refused.1.contains(error),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(simulator.inventory().machines.len(), 2);
 }
 
 #[test]

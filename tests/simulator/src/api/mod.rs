@@ -218,11 +218,12 @@ fn execute(
         faults,
         params: &params,
         caller,
+        owner: caller,
         now,
         get: method == "GET",
         command,
     };
-    call.check_scope()?;
+    call.owner = call.scope()?;
     (command.run)(&mut call)
 }
 

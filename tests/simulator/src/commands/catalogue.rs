@@ -48,13 +48,13 @@ pub(super) fn list_templates(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let hypervisor = call.params.filled("hypervisor");
     let mut items = Vec::new();
     for template in call.world.templates.iter() {
-        let own = template.owner == Some(call.caller);
+        let own = template.owner == Some(call.owner);
         let shown = match filter.as_str() {
             "featured" => template.public && template.featured,
             "self" | "selfexecutable" => own,
             "sharedexecutable" => false,
             "community" => template.public && !template.featured,
-            _ => template.usable_by(call.caller),
+            _ => template.usable_by(call.owner),
         };
         let meant = wanted(template.id)
             && ids.as_ref().is_none_or(|ids| ids.contains(&template.id))
@@ -140,12 +140,4 @@ pub(super) fn list_capabilities(call: &mut Call<'_>) -> Result<Value, ApiError> 
         "regionsecondaryenabled": false,
         "supportELB": "false",
     } }))
-}
-
-/// There are none: nothing that makes them is simulated.
-pub(super) fn list_affinity_groups(call: &mut Call<'_>) -> Result<Value, ApiError> {
-    if call.params.text("id").is_some() {
-        return Err(call.no_entity("id"));
-    }
-    call.list("affinitygroup", Vec::new())
 }

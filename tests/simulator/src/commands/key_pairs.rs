@@ -91,7 +91,7 @@ pub(super) fn delete(call: &mut Call<'_>) -> Result<Value, ApiError> {
     else {
         return Err(ApiError::invalid(format!(
             "A key pair with name '{name}' does not exist for account {} in specified domain id",
-            call.world.account_name(call.caller)
+            call.world.account_name(call.owner)
         )));
     };
     call.world.key_pairs.remove(id);
@@ -113,7 +113,7 @@ fn refuse_taken_name(call: &Call<'_>, name: &str) -> Result<(), ApiError> {
 fn add(call: &mut Call<'_>, name: String, public_key: String, blob: &[u8]) -> Value {
     let pair = KeyPair {
         id: Uuid::new_v4(),
-        owner: call.caller,
+        owner: call.owner,
         name,
         fingerprint: fingerprint(blob),
         public_key,

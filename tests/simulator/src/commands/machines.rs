@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Call, contains};
+use super::{Call, affinity_groups, contains};
 use crate::api::ApiError;
 use crate::config::{NetworkKind, ZoneKind};
 use crate::jobs::{Instance, Work};
@@ -44,6 +44,7 @@ pub(super) fn deploy(call: &mut Call<'_>) -> Result<Value, ApiError> {
         .is_some_and(|zone| zone.kind == ZoneKind::Basic);
     let networks = networks(call, zone, basic)?;
     let security_groups = security_groups(call, basic)?;
+    let affinity_groups = affinity_groups::of_new_machine(call)?;
     let id = Uuid::new_v4();
     let name = match call.params.filled("name") {
         Some(name) => {
@@ -55,7 +56,7 @@ pub(super) fn deploy(call: &mut Call<'_>) -> Result<Value, ApiError> {
     for (network, _) in &networks {
         refuse_taken_name(call, &name, *network)?;
     }
-    check_limit(call)?;
+    check_limit(call, call.owner)?;
     let hypervisor = call.params.filled("hypervisor");
     if hypervisor.is_some_and(|hypervisor| !hypervisor.eq_ignore_ascii_case("KVM")) {
         return Err(ApiError::invalid(
@@ -77,7 +78,7 @@ pub(super) fn deploy(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let root_gib = root_size(call, template)?;
     call.world.machines.insert(Machine {
         id,
-        owner: call.caller,
+        owner: call.owner,
         display_name: call
             .params
             .filled("displayname")
@@ -93,6 +94,7 @@ pub(super) fn deploy(call: &mut Call<'_>) -> Result<Value, ApiError> {
         nics,
         key_pairs,
         security_groups,
+        affinity_groups,
         details,
         user_data,
         created: call.now,
@@ -102,7 +104,7 @@ pub(super) fn deploy(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let mut add_volume = |kind, offering, size_gib| {
         call.world.volumes.insert(Volume {
             id: Uuid::new_v4(),
-            owner: call.caller,
+            owner: call.owner,
             name: match kind {
                 VolumeKind::Root => format!("ROOT-{serial}"),
                 VolumeKind::Data => format!("DATA-{serial}"),
@@ -126,7 +128,7 @@ pub(super) fn deploy(call: &mut Call<'_>) -> Result<Value, ApiError> {
 fn usable_template(call: &Call<'_>, zone: Uuid) -> Result<Uuid, ApiError> {
     let id = call.present(&call.world.templates, "templateid")?;
     match call.world.templates.get(id) {
-        Some(template) if !template.usable_by(call.caller) => Err(call.denied(template.owner)),
+        Some(template) if !template.usable_by(call.owner) => Err(call.denied(template.owner)),
         Some(template) if template.zones.contains(&zone) => Ok(id),
         _ => Err(ApiError::invalid(format!(
             "The template {id} is not available for use in zone {zone}"
@@ -249,6 +251,13 @@ fn user_data(call: &Call<'_>) -> Result<Option<String>, ApiError> {
 }
 
 fn key_pairs(call: &Call<'_>) -> Result<Vec<String>, ApiError> {
+    // Older servers ignore the list, as any parameter that they do not know: the machine would let nobody in.
+    if call.params.text("keypairs").is_some() && !call.world.behaviour.is_at_least(4, 17) {
+        return Err(ApiError::parameter(format!(
+            "{} has no parameter keypairs before 4.17 (the simulator is strict)",
+            call.params.command()
+        )));
+    }
     let single = call.params.filled("keypair").into_iter();
     let names = single.chain(call.params.list("keypairs").unwrap_or_default());
     let check = |name: &str| {
@@ -319,7 +328,7 @@ fn networks(
                     &id,
                 ));
             }
-            Some(network) if !network.usable_by(call.caller) => {
+            Some(network) if !network.usable_by(call.owner) => {
                 return Err(call.denied(network.owner));
             }
             Some(network) if network.zone != zone => {
@@ -342,17 +351,16 @@ fn default_network(call: &Call<'_>, zone: Uuid, basic: bool) -> Result<Uuid, Api
     };
     let networks = call.world.networks.iter();
     let mut networks = networks.filter(|network| {
-        network.zone == zone && network.kind == kind && network.usable_by(call.caller)
+        network.zone == zone
+            && network.kind == kind
+            && network.vpc.is_none()
+            && network.usable_by(call.owner)
     });
     match (networks.next(), networks.next()) {
         (Some(network), None) => Ok(network.id),
         (Some(network), Some(_)) if basic => Ok(network.id),
         (Some(_), Some(_)) => {
-            let account = call
-                .world
-                .accounts
-                .get(call.caller)
-                .map_or_else(String::new, |row| row.describe());
+            let account = call.world.describe(call.owner);
             Err(ApiError::invalid(format!(
                 "More than 1 default Isolated networks are found for account {account}; please specify networkIds"
             )))
@@ -428,7 +436,10 @@ fn refuse_taken_name(call: &Call<'_>, name: &str, network: Uuid) -> Result<(), A
     };
     let taken = call.world.machines.iter().any(|machine| {
         machine.name.eq_ignore_ascii_case(name)
-            && machine.nics.iter().any(|nic| nic.network == network.id)
+            && machine.nics.iter().any(|nic| {
+                let other = call.world.networks.get(nic.network);
+                other.is_some_and(|other| other.shares_names_with(network))
+            })
     });
     if taken {
         return Err(ApiError::invalid(format!(
@@ -440,16 +451,16 @@ fn refuse_taken_name(call: &Call<'_>, name: &str, network: Uuid) -> Result<(), A
     Ok(())
 }
 
-/// Refuses a machine more than the account may have. Destroyed ones do not count.
-fn check_limit(call: &Call<'_>) -> Result<(), ApiError> {
-    let count = call
-        .mine(&call.world.machines)
-        .filter(|machine| !machine.state.is_gone())
+/// Refuses a machine more than the account or project may have. Destroyed ones do not count.
+fn check_limit(call: &Call<'_>, owner: Uuid) -> Result<(), ApiError> {
+    let machines = call.world.machines.iter();
+    let count = machines
+        .filter(|machine| machine.owner == owner && !machine.state.is_gone())
         .count();
     match call.world.behaviour.machine_limit {
         Some(limit) if count >= limit => Err(ApiError::limit(format!(
             "Maximum number of resources of type 'user_vm' for account name={} in domain id={} has been exceeded.",
-            call.world.account_name(call.caller),
+            call.world.account_name(owner),
             call.world.domain.id
         ))),
         _ => Ok(()),
@@ -554,7 +565,7 @@ pub(super) fn expunge(call: &mut Call<'_>) -> Result<Value, ApiError> {
 
 pub(super) fn recover(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let machine = call.own_machine("id")?;
-    let id = machine.id;
+    let (id, owner) = (machine.id, machine.owner);
     if !call.world.behaviour.allow_user_expunge {
         return Err(ApiError::denied(
             "Recovering a vm can only be done by an Admin. Or when the allow.user.expunge.recover.vm key is set.",
@@ -565,7 +576,7 @@ pub(super) fn recover(call: &mut Call<'_>) -> Result<Value, ApiError> {
             "vm {id} is not in the Destroyed state, so it can't be recovered"
         )));
     }
-    check_limit(call)?;
+    check_limit(call, owner)?;
     if let Some(machine) = call.world.machines.get_mut(id) {
         machine.state = MachineState::Stopped;
         machine.expunge_at = None;

@@ -1,15 +1,18 @@
 //! The commands, by family.
 
 mod addresses;
+mod affinity_groups;
 mod catalogue;
 mod jobs;
 mod key_pairs;
 mod machines;
 mod networks;
+mod projects;
 mod rules;
 mod security_groups;
 mod tags;
 mod volumes;
+mod vpcs;
 
 pub(crate) use tags::owner_of;
 
@@ -79,6 +82,11 @@ pub(crate) static ALL: &[Command] = &[
         catalogue::list_zones,
     ),
     sync(
+        "listProjects",
+        "page pagesize keyword listall isrecursive domainid id name displaytext state",
+        projects::list,
+    ),
+    sync(
         "listTemplates",
         list_of!("templatefilter name ids zoneid hypervisor tags details"),
         catalogue::list_templates,
@@ -96,15 +104,20 @@ pub(crate) static ALL: &[Command] = &[
     sync("listCapabilities", "", catalogue::list_capabilities),
     sync(
         "listAffinityGroups",
-        list_of!("name"),
-        catalogue::list_affinity_groups,
+        list_of!("name type virtualmachineid"),
+        affinity_groups::list,
     ),
     sync(
         "listNetworks",
         list_of!(
-            "zoneid type traffictype tags canusefordeploy networkfilter forvpc issystem restartrequired"
+            "zoneid type traffictype tags canusefordeploy networkfilter forvpc vpcid issystem restartrequired"
         ),
         networks::list,
+    ),
+    sync(
+        "listVPCs",
+        list_of!("name displaytext cidr zoneid state restartrequired"),
+        vpcs::list,
     ),
     sync(
         "listNetworkOfferings",
@@ -127,7 +140,7 @@ pub(crate) static ALL: &[Command] = &[
         "vm.DeployVMCmd",
         "account domainid projectid serviceofferingid templateid zoneid name displayname displayvm group hypervisor \
          keyboard keypair keypairs networkids iptonetworklist ipaddress diskofferingid size rootdisksize \
-         securitygroupids securitygroupnames details startvm userdata",
+         securitygroupids securitygroupnames affinitygroupids affinitygroupnames details startvm userdata",
         machines::deploy,
     ),
     sync(
@@ -198,14 +211,15 @@ pub(crate) static ALL: &[Command] = &[
     sync(
         "listPublicIpAddresses",
         list_of!(
-            "associatednetworkid ipaddress issourcenat isstaticnat zoneid state tags allocatedonly forvirtualnetwork"
+            "associatednetworkid vpcid ipaddress issourcenat isstaticnat zoneid state tags allocatedonly \
+             forvirtualnetwork"
         ),
         addresses::list,
     ),
     job(
         "associateIpAddress",
         "address.AssociateIPAddrCmd",
-        "account domainid projectid zoneid networkid ipaddress",
+        "account domainid projectid zoneid networkid vpcid ipaddress",
         addresses::associate,
     ),
     job(
@@ -332,6 +346,8 @@ pub(crate) struct Call<'a> {
     pub(crate) params: &'a Params,
     /// The account that calls.
     pub(crate) caller: Uuid,
+    /// Whose things are meant, and who owns what is made: the project of `projectid`, or else the caller.
+    pub(crate) owner: Uuid,
     pub(crate) now: Timestamp,
     /// Whether it came by GET.
     pub(crate) get: bool,
@@ -339,8 +355,8 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// Checks the parameters that name another account, domain or project to act for.
-    pub(crate) fn check_scope(&self) -> Result<(), ApiError> {
+    /// The account or project that the parameters say to act for.
+    pub(crate) fn scope(&self) -> Result<Uuid, ApiError> {
         if self
             .params
             .id("domainid")
@@ -348,11 +364,23 @@ impl Call<'_> {
         {
             return Err(self.no_entity("domainid"));
         }
-        // There are no projects.
+        let account = self.params.text("account");
         if self.params.text("projectid").is_some() {
-            return Err(self.no_entity("projectid"));
+            if account.is_some() {
+                return Err(ApiError::invalid(
+                    "Account and projectId can't be specified together",
+                ));
+            }
+            let project = self.present(&self.world.projects, "projectid")?;
+            if !self.world.may_use(self.caller, project) {
+                return Err(ApiError::denied(format!(
+                    "Account {} is unauthorised to use project id={project}",
+                    self.world.describe(self.caller)
+                )));
+            }
+            return Ok(project);
         }
-        match self.params.text("account") {
+        match account {
             Some(account) if account != self.world.account_name(self.caller) => {
                 let other = self.world.accounts.iter().find(|row| row.name == account);
                 Err(match other {
@@ -363,7 +391,7 @@ impl Call<'_> {
                     )),
                 })
             }
-            _ => Ok(()),
+            _ => Ok(self.caller),
         }
     }
 
@@ -376,16 +404,13 @@ impl Call<'_> {
     }
 
     fn denied(&self, owner: Option<Uuid>) -> ApiError {
-        let describe = |id| {
-            self.world
-                .accounts
-                .get(id)
-                .map_or_else(String::new, |account| account.describe())
-        };
         ApiError::denied(format!(
             "{} does not have permission to operate with resource {}",
-            describe(self.caller),
-            owner.map_or_else(|| "of the system".to_owned(), describe)
+            self.world.describe(self.caller),
+            owner.map_or_else(
+                || "of the system".to_owned(),
+                |owner| self.world.describe(owner)
+            )
         ))
     }
 
@@ -406,8 +431,13 @@ impl Call<'_> {
         id.ok_or_else(|| self.no_entity(name))
     }
 
-    /// The id that a required parameter gives, of something that there is and that the caller owns. `what` names it
-    /// in the error for something that is gone.
+    /// Whether the caller may act on what belongs to an owner.
+    fn may_use(&self, owner: Option<Uuid>) -> bool {
+        owner.is_some_and(|owner| self.world.may_use(self.caller, owner))
+    }
+
+    /// The id that a required parameter gives, of something that there is and that the caller or a project of theirs
+    /// owns. `what` names it in the error for something that is gone.
     fn own<T: Owned>(&self, table: &Table<T>, name: &str, what: &str) -> Result<Uuid, ApiError> {
         self.params.required(name)?;
         let id = self
@@ -417,7 +447,7 @@ impl Call<'_> {
             None => Err(ApiError::invalid(format!(
                 "unable to find {what} with id {id}"
             ))),
-            Some(row) if row.owner() == Some(self.caller) => Ok(id),
+            Some(row) if self.may_use(row.owner()) => Ok(id),
             Some(row) => Err(self.denied(row.owner())),
         }
     }
@@ -431,10 +461,10 @@ impl Call<'_> {
             .ok_or_else(|| self.no_entity(name))
     }
 
-    /// What of a table the caller owns.
+    /// What of a table belongs to whom the call is for.
     fn mine<'w, T: Owned>(&self, table: &'w Table<T>) -> impl Iterator<Item = &'w T> + use<'w, T> {
-        let caller = self.caller;
-        table.iter().filter(move |row| row.owner() == Some(caller))
+        let owner = self.owner;
+        table.iter().filter(move |row| row.owner() == Some(owner))
     }
 
     /// Whether something has the id that `id` asks for, if it asks for one.

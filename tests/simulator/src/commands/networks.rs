@@ -23,9 +23,10 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let wanted = call.wants(&world.networks, "id")?;
     let zone = call.wants(&world.zones, "zoneid")?;
     let kind = call.params.filled("type");
+    let vpc = call.known(&world.vpcs, "vpcid")?;
+    let for_vpc = call.params.flag("forvpc");
     // Nothing that a user is shown is of these.
     let none = call.params.flag("issystem") == Some(true)
-        || call.params.flag("forvpc") == Some(true)
         || call.params.flag("restartrequired") == Some(true)
         || call
             .params
@@ -52,10 +53,12 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
         };
         let meant = wanted(network.id)
             && zone(network.zone)
+            && vpc.is_none_or(|vpc| network.vpc == Some(vpc))
+            && for_vpc.is_none_or(|wanted| wanted == network.vpc.is_some())
             && kind.is_none_or(|kind| kind.eq_ignore_ascii_case(type_name(network.kind)))
             && call.has_keyword(&network.name)
             && call.is_tagged(network.id)?;
-        if network.usable_by(call.caller) && filtered && meant && !none {
+        if network.usable_by(call.owner) && filtered && meant && !none {
             items.push(world.network_json(network));
         }
     }
@@ -72,11 +75,12 @@ pub(super) fn list_offerings(call: &mut Call<'_>) -> Result<Value, ApiError> {
             .filled(name)
             .is_none_or(|wanted| wanted.eq_ignore_ascii_case(has))
     };
-    let none =
-        call.params.flag("forvpc") == Some(true) || call.params.flag("isdefault") == Some(false);
+    let none = call.params.flag("isdefault") == Some(false);
+    let for_vpc = call.params.flag("forvpc");
     let offerings = world.network_offerings.iter().filter(|offering| {
         !none
             && wanted(offering.id)
+            && for_vpc.is_none_or(|wanted| wanted == offering.for_vpc)
             && kind.is_none_or(|kind| kind.eq_ignore_ascii_case(type_name(offering.kind)))
             && call.is_named(&offering.name)
             && is("displaytext", &offering.name)
@@ -106,16 +110,19 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
             "Can't create guest network in a zone with network type Basic",
         ));
     }
-    if call
-        .world
-        .network_offerings
-        .get(offering)
-        .is_none_or(|offering| offering.kind == NetworkKind::Shared)
-    {
-        return Err(ApiError::invalid(
-            "Regular user can create a network only from the network offering having \
-            traffic type Guest and network type Isolated with a Source Nat service enabled",
-        ));
+    match call.world.network_offerings.get(offering) {
+        Some(offering) if offering.for_vpc => {
+            return Err(ApiError::invalid(
+                "Network offering can be used for VPC networks only",
+            ));
+        }
+        Some(offering) if offering.kind == NetworkKind::Isolated => {}
+        _ => {
+            return Err(ApiError::invalid(
+                "Regular user can create a network only from the network offering having \
+                traffic type Guest and network type Isolated with a Source Nat service enabled",
+            ));
+        }
     }
     let cidr = match (
         call.params.address("gateway")?,
@@ -146,7 +153,8 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
         name,
         zone,
         kind: NetworkKind::Isolated,
-        owner: Some(call.caller),
+        owner: Some(call.owner),
+        vpc: None,
         offering,
         cidr,
         state: NetworkState::Allocated,
@@ -174,7 +182,7 @@ fn cidr_of(gateway: Ipv4Addr, netmask: Ipv4Addr) -> Result<Cidr, ApiError> {
     }
 }
 
-/// A range that no network of the caller has.
+/// A range that no other network of its owner has.
 fn free_range(call: &Call<'_>) -> Result<Cidr, ApiError> {
     let candidates =
         (1..=254).filter_map(|third| Cidr::new(Ipv4Addr::new(10, 1, third, 0), 24).ok());

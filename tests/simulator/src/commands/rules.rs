@@ -3,7 +3,7 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::addresses::ready;
+use super::addresses::{network_for, ready};
 use super::{Call, cidrs, port_range, ports_or_icmp, protocol};
 use crate::api::ApiError;
 use crate::jobs::{Instance, Work};
@@ -36,21 +36,20 @@ pub(super) fn create_forward(call: &mut Call<'_>) -> Result<Value, ApiError> {
             "Unable to create port forwarding rule; ip id={public} has static nat enabled"
         )));
     }
-    let Some(network) = address.network else {
-        return Err(ApiError::invalid(format!(
-            "Unable to create port forwarding rule for the ipAddress id={public} as ip is not associated with any \
-             network and no networkId is passed in"
-        )));
-    };
-    if call
-        .known(&call.world.networks, "networkid")?
-        .is_some_and(|wanted| wanted != network)
-    {
-        return Err(ApiError::invalid(format!(
-            "Ip address {} is not assigned to the network",
-            address.address
-        )));
+    let in_vpc = address.vpc.is_some();
+    let opens_firewall = call.params.flag("openfirewall").unwrap_or(!in_vpc);
+    if in_vpc && opens_firewall {
+        return Err(ApiError::invalid(
+            "Can't have openFirewall=true when IP address belongs to VPC",
+        ));
     }
+    let owner = address.owner.unwrap_or(call.caller);
+    let network = network_for(
+        call,
+        address,
+        "create port forwarding rule",
+        "PortForwarding",
+    )?;
     let protocol = protocol(call.params, &["tcp", "udp"])?;
     let public_ports = port_range(
         required_port(call, "publicport")?,
@@ -91,13 +90,16 @@ pub(super) fn create_forward(call: &mut Call<'_>) -> Result<Value, ApiError> {
 
     let id = Uuid::new_v4();
     let serial = call.world.next_serial();
-    if call.params.flag("openfirewall").unwrap_or(true) {
+    if opens_firewall {
         open_firewall(call, public, network, &protocol, public_ports, id);
+    }
+    if let Some(address) = call.world.addresses.get_mut(public) {
+        address.network = Some(network);
     }
     call.world.forwards.insert(PortForward {
         id,
         serial,
-        owner: call.caller,
+        owner,
         public,
         network,
         machine: machine_id,
@@ -151,11 +153,13 @@ fn open_firewall(
     {
         return;
     }
+    let address = call.world.addresses.get(public);
+    let owner = address.and_then(|address| address.owner);
     let serial = call.world.next_serial();
     call.world.firewall.insert(FirewallRule {
         id: Uuid::new_v4(),
         serial,
-        owner: call.caller,
+        owner: owner.unwrap_or(call.caller),
         public,
         network,
         protocol: protocol.to_owned(),
@@ -178,7 +182,7 @@ pub(super) fn delete_forward(call: &mut Call<'_>) -> Result<Value, ApiError> {
     ))
 }
 
-/// What the lists of rules filter by: the address, which has to be the caller's, and the network.
+/// What the lists of rules filter by: the address, which the caller may act on, and the network.
 fn places(call: &Call<'_>) -> Result<impl Fn(Uuid, Uuid) -> bool + use<>, ApiError> {
     let address = match call.params.text("ipaddressid") {
         Some(_) => Some(ready(call, "ipaddressid")?.id),
@@ -207,11 +211,24 @@ pub(super) fn list_forwards(call: &mut Call<'_>) -> Result<Value, ApiError> {
 pub(super) fn create_firewall(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let address = ready(call, "ipaddressid")?;
     let public = address.id;
+    let owner = address.owner.unwrap_or(call.caller);
     let Some(network) = address.network else {
-        return Err(ApiError::invalid(
-            "Unable to retrieve network id to validate the rule",
-        ));
+        return Err(ApiError::invalid(format!(
+            "Unable to create firewall rule for the IP address ID={public} as IP is not associated with any network \
+             and no networkId is passed in"
+        )));
     };
+    if address.vpc.is_some() {
+        let serial = call
+            .world
+            .networks
+            .get(network)
+            .map(|network| network.serial);
+        return Err(ApiError::internal(format!(
+            "Service Firewall is not supported in the network id={}",
+            serial.unwrap_or_default()
+        )));
+    }
     let protocol = protocol(call.params, &["tcp", "udp", "icmp", "all"])?;
     let (ports, icmp) = ports_or_icmp(call.params, &protocol)?;
     let mut cidrs = cidrs(call.params)?;
@@ -246,7 +263,7 @@ pub(super) fn create_firewall(call: &mut Call<'_>) -> Result<Value, ApiError> {
     call.world.firewall.insert(FirewallRule {
         id,
         serial,
-        owner: call.caller,
+        owner,
         public,
         network,
         protocol,

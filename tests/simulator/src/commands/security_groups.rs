@@ -20,7 +20,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
     }
     let group = SecurityGroup {
         id: Uuid::new_v4(),
-        owner: call.caller,
+        owner: call.owner,
         name,
         description: call
             .params
@@ -69,7 +69,7 @@ fn meant(call: &Call<'_>, id: &str, name: &str) -> Result<Uuid, ApiError> {
             group.map(|group| group.id).ok_or_else(|| {
                 ApiError::invalid(format!(
                     "Unable to find security group {wanted} for account {}",
-                    call.world.account_name(call.caller)
+                    call.world.account_name(call.owner)
                 ))
             })
         }
@@ -101,18 +101,19 @@ pub(super) fn delete(call: &mut Call<'_>) -> Result<Value, ApiError> {
             "Cannot delete group when it's in use by virtual machines",
         ));
     }
-    let group = call
-        .world
-        .security_groups
-        .get(id)
-        .map(|group| group.name.clone())
-        .unwrap_or_default();
-    let account = call.world.account_name(call.caller).to_owned();
-    let source = IngressSource::Group { account, group };
-    if call
-        .mine(&call.world.security_groups)
-        .any(|row| row.id != id && row.rules.iter().any(|rule| rule.source == source))
-    {
+    let group = call.world.security_groups.get(id);
+    let source = group.map(|group| IngressSource::Group {
+        account: call.world.account_name(group.owner).to_owned(),
+        group: group.name.clone(),
+    });
+    let mut groups = call.world.security_groups.iter();
+    if groups.any(|row| {
+        row.id != id
+            && row
+                .rules
+                .iter()
+                .any(|rule| Some(&rule.source) == source.as_ref())
+    }) {
         return Err(ApiError::in_use(
             "Cannot delete group when there are security rules in the group",
         ));
@@ -207,7 +208,7 @@ pub(super) fn revoke(call: &mut Call<'_>) -> Result<Value, ApiError> {
         .iter()
         .find(|group| group.rules.iter().any(|row| row.id == rule));
     match group {
-        Some(group) if group.owner == call.caller => {
+        Some(group) if call.may_use(Some(group.owner)) => {
             Ok(call.start_job(Work::RevokeIngress { rule }, None))
         }
         Some(group) => Err(call.denied(Some(group.owner))),

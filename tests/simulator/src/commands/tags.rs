@@ -17,6 +17,8 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let customer = call.params.filled("customer");
     let mut tags = Vec::new();
     for resource in resources {
+        // A tag belongs to whom its resource belongs to, whoever puts it on.
+        let owner = owner_of(call.world, &kind, resource).flatten();
         for (key, value) in &wanted {
             if call.world.tags_of(resource).any(|tag| tag.key == *key) {
                 return Err(ApiError::invalid(format!(
@@ -24,7 +26,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
                 )));
             }
             tags.push(Tag {
-                owner: call.caller,
+                owner: owner.unwrap_or(call.caller),
                 kind: kind.clone(),
                 resource,
                 key: key.clone(),
@@ -56,7 +58,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
             .is_none_or(|wanted| wanted.eq_ignore_ascii_case(has))
     };
     let tags = call.world.tags.iter().filter(|tag| {
-        tag.owner == call.caller
+        tag.owner == call.owner
             && is("key", &tag.key)
             && is("value", &tag.value)
             && is("resourceid", &tag.resource.to_string())
@@ -83,7 +85,7 @@ pub(crate) fn owner_of(world: &World, kind: &str, id: Uuid) -> Option<Option<Uui
     }
 }
 
-/// The resources that a call is about, which the caller has to own, and their kind as CloudStack writes it.
+/// The resources that a call is about, which the caller may act on, and their kind as CloudStack writes it.
 fn resources(call: &Call<'_>) -> Result<(Vec<Uuid>, String), ApiError> {
     let world = &*call.world;
     let wanted = call.params.required("resourcetype")?;
@@ -109,7 +111,7 @@ fn resources(call: &Call<'_>) -> Result<(Vec<Uuid>, String), ApiError> {
                     "Unable to find resource by uuid {id} and type {kind}"
                 )));
             }
-            Some(owner) if owner != Some(call.caller) => return Err(call.denied(owner)),
+            Some(owner) if !call.may_use(owner) => return Err(call.denied(owner)),
             Some(_) => {}
         }
     }

@@ -26,6 +26,7 @@ pub(crate) struct Domain {
     pub(crate) name: String,
 }
 
+/// A user's account. What belongs to somebody names an account or a project as its owner, by the id.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) id: Uuid,
@@ -35,11 +36,15 @@ pub(crate) struct Account {
     pub(crate) secret_key: Secret,
 }
 
-impl Account {
-    /// The account as CloudStack names it in errors.
-    pub(crate) fn describe(&self) -> String {
-        format!("Acct[{}-{}]", self.id, self.name)
-    }
+/// A project. It owns things as an account does, to its members' use.
+#[derive(Debug)]
+pub(crate) struct Project {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    /// The name of the account that CloudStack keeps for it.
+    pub(crate) account_name: String,
+    pub(crate) members: Vec<Uuid>,
+    pub(crate) created: Timestamp,
 }
 
 #[derive(Debug)]
@@ -63,8 +68,9 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    pub(crate) fn usable_by(&self, account: Uuid) -> bool {
-        self.public || self.owner == Some(account)
+    /// Whether machines of that account or project can be made from it.
+    pub(crate) fn usable_by(&self, user: Uuid) -> bool {
+        self.public || self.owner == Some(user)
     }
 }
 
@@ -99,6 +105,20 @@ pub(crate) struct NetworkOffering {
     pub(crate) id: Uuid,
     pub(crate) name: String,
     pub(crate) kind: NetworkKind,
+    /// Whether it is for tiers of VPCs, and only for them.
+    pub(crate) for_vpc: bool,
+    pub(crate) created: Timestamp,
+}
+
+/// A VPC, whose tiers are networks.
+#[derive(Debug)]
+pub(crate) struct Vpc {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) zone: Uuid,
+    pub(crate) owner: Uuid,
+    pub(crate) cidr: Cidr,
+    pub(crate) domain_name: String,
     pub(crate) created: Timestamp,
 }
 
@@ -127,6 +147,8 @@ pub(crate) struct Network {
     pub(crate) kind: NetworkKind,
     /// Shared networks have none.
     pub(crate) owner: Option<Uuid>,
+    /// The VPC that it is a tier of.
+    pub(crate) vpc: Option<Uuid>,
     pub(crate) offering: Uuid,
     pub(crate) cidr: Cidr,
     pub(crate) domain_name: String,
@@ -146,8 +168,14 @@ impl Network {
         format!("Ntwk[{}|Guest|{}]", self.id, self.serial)
     }
 
-    pub(crate) fn usable_by(&self, account: Uuid) -> bool {
-        self.owner.is_none_or(|owner| owner == account)
+    /// Whether machines of that account or project can be in it.
+    pub(crate) fn usable_by(&self, user: Uuid) -> bool {
+        self.owner.is_none_or(|owner| owner == user)
+    }
+
+    /// Whether a name of a machine in one is taken in the other.
+    pub(crate) fn shares_names_with(&self, other: &Self) -> bool {
+        self.id == other.id || self.vpc.is_some() && self.vpc == other.vpc
     }
 }
 
@@ -170,6 +198,13 @@ impl AddressState {
     }
 }
 
+/// What a public address is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Network(Uuid),
+    Vpc(Uuid),
+}
+
 /// An address of the public pool. Its row, and so its id, outlives its being given to an account.
 #[derive(Debug)]
 pub(crate) struct PublicAddress {
@@ -178,7 +213,9 @@ pub(crate) struct PublicAddress {
     pub(crate) zone: Uuid,
     pub(crate) state: AddressState,
     pub(crate) owner: Option<Uuid>,
+    /// The network that it leads to. One of a VPC leads to the tier in which it is used, and to none before and after.
     pub(crate) network: Option<Uuid>,
+    pub(crate) vpc: Option<Uuid>,
     pub(crate) source_nat: bool,
     /// The machine that has the whole address.
     pub(crate) static_nat: Option<Uuid>,
@@ -239,6 +276,7 @@ pub(crate) struct Machine {
     pub(crate) nics: Vec<Nic>,
     pub(crate) key_pairs: Vec<String>,
     pub(crate) security_groups: Vec<Uuid>,
+    pub(crate) affinity_groups: Vec<Uuid>,
     pub(crate) details: BTreeMap<String, String>,
     pub(crate) user_data: Option<String>,
     pub(crate) created: Timestamp,
@@ -370,6 +408,13 @@ pub(crate) struct SecurityGroup {
     pub(crate) default: bool,
 }
 
+#[derive(Debug)]
+pub(crate) struct AffinityGroup {
+    pub(crate) id: Uuid,
+    pub(crate) owner: Uuid,
+    pub(crate) name: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tag {
     pub(crate) owner: Uuid,
@@ -392,12 +437,14 @@ macro_rules! entities {
 
 entities!(
     Account,
+    Project,
     Zone,
     Template,
     ServiceOffering,
     DiskOffering,
     NetworkOffering,
     Network,
+    Vpc,
     PublicAddress,
     Machine,
     Volume,
@@ -405,11 +452,12 @@ entities!(
     PortForward,
     FirewallRule,
     SecurityGroup,
+    AffinityGroup,
 );
 
-/// What belongs to an account.
+/// What belongs to an account or a project.
 pub(crate) trait Owned: Entity {
-    /// The account, none for what belongs to nobody.
+    /// The account or project, none for what belongs to nobody.
     fn owner(&self) -> Option<Uuid>;
 }
 
@@ -429,7 +477,9 @@ owned!(
     KeyPair,
     PortForward,
     FirewallRule,
-    SecurityGroup
+    SecurityGroup,
+    AffinityGroup,
+    Vpc,
 );
 
 impl Owned for PublicAddress {

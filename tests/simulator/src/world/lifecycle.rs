@@ -28,12 +28,11 @@ impl World {
         for rule in rules {
             self.remove_forward(rule);
         }
-        for address in self
-            .addresses
-            .iter_mut()
-            .filter(|address| address.static_nat == Some(id))
-        {
-            address.static_nat = None;
+        let own = self.addresses.iter();
+        let own = own.filter(|address| address.static_nat == Some(id));
+        let own: Vec<_> = own.map(|address| address.id).collect();
+        for address in own {
+            self.remove_static_nat(address);
         }
         self.volumes
             .remove_where(|volume| volume.machine == Some(id) && volume.kind == VolumeKind::Root);

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 pub(crate) use entities::*;
 pub(crate) use table::{Entity, Table};
+pub(crate) use views::AFFINITY_TYPE;
 
 use crate::api::ApiError;
 use crate::config::Behaviour;
@@ -25,12 +26,14 @@ pub(crate) struct World {
     pub(crate) behaviour: Behaviour,
     pub(crate) domain: Domain,
     pub(crate) accounts: Table<Account>,
+    pub(crate) projects: Table<Project>,
     pub(crate) zones: Table<Zone>,
     pub(crate) templates: Table<Template>,
     pub(crate) service_offerings: Table<ServiceOffering>,
     pub(crate) disk_offerings: Table<DiskOffering>,
     pub(crate) network_offerings: Table<NetworkOffering>,
     pub(crate) networks: Table<Network>,
+    pub(crate) vpcs: Table<Vpc>,
     pub(crate) addresses: Table<PublicAddress>,
     pub(crate) machines: Table<Machine>,
     pub(crate) volumes: Table<Volume>,
@@ -38,6 +41,7 @@ pub(crate) struct World {
     pub(crate) forwards: Table<PortForward>,
     pub(crate) firewall: Table<FirewallRule>,
     pub(crate) security_groups: Table<SecurityGroup>,
+    pub(crate) affinity_groups: Table<AffinityGroup>,
     pub(crate) tags: Vec<Tag>,
     pub(crate) jobs: Table<Job>,
     /// CloudStack's database ids, which show in names and in some error texts.
@@ -58,9 +62,24 @@ impl World {
             .find(|account| account.api_key == api_key)
     }
 
-    /// The name of an account, empty for none.
+    /// The name of an account, or of the account of a project; empty for none.
     pub(crate) fn account_name(&self, id: Uuid) -> &str {
-        self.accounts.get(id).map_or("", |account| &account.name)
+        match (self.accounts.get(id), self.projects.get(id)) {
+            (Some(account), _) => &account.name,
+            (None, Some(project)) => &project.account_name,
+            (None, None) => "",
+        }
+    }
+
+    /// An account, or a project's, as CloudStack names it in errors.
+    pub(crate) fn describe(&self, owner: Uuid) -> String {
+        format!("Acct[{owner}-{}]", self.account_name(owner))
+    }
+
+    /// Whether an account may act on what belongs to an owner: to itself or to a project that it is in.
+    pub(crate) fn may_use(&self, account: Uuid, owner: Uuid) -> bool {
+        let project = self.projects.get(owner);
+        account == owner || project.is_some_and(|project| project.members.contains(&account))
     }
 
     /// The free address with which a network answers next.
@@ -129,13 +148,13 @@ impl World {
         })
     }
 
-    /// Takes an address from the public pool for an account.
+    /// Takes an address from the public pool for an account or a project.
     pub(crate) fn acquire_address(
         &mut self,
         wanted: Option<Ipv4Addr>,
         zone: Uuid,
         owner: Uuid,
-        network: Option<Uuid>,
+        place: Place,
         now: Timestamp,
     ) -> Result<Uuid, ApiError> {
         let zone_name = self
@@ -154,7 +173,10 @@ impl World {
         };
         address.state = AddressState::Allocating;
         address.owner = Some(owner);
-        address.network = network;
+        match place {
+            Place::Network(network) => address.network = Some(network),
+            Place::Vpc(vpc) => address.vpc = Some(vpc),
+        }
         address.allocated = Some(now);
         Ok(address.id)
     }
@@ -168,13 +190,62 @@ impl World {
             address.state = AddressState::Free;
             address.owner = None;
             address.network = None;
+            address.vpc = None;
             address.allocated = None;
             address.source_nat = false;
             address.static_nat = None;
         }
     }
 
-    /// Brings an isolated network up, with its source-NAT address, as CloudStack does for its first machine.
+    /// Takes an address from a network that is deleted: it goes back to the pool, or stays with its VPC.
+    pub(crate) fn leave_network(&mut self, id: Uuid) {
+        let vpc = self.addresses.get(id).and_then(|address| address.vpc);
+        if vpc.is_none() {
+            self.release_address(id);
+            return;
+        }
+        self.forwards.remove_where(|rule| rule.public == id);
+        self.remove_static_nat(id);
+    }
+
+    /// Has an address of a VPC lead to no tier any more if nothing uses it.
+    pub(crate) fn leave_unused_tier(&mut self, address: Uuid) {
+        let is_used = self.forwards.iter().any(|rule| rule.public == address);
+        if let Some(address) = self.addresses.get_mut(address)
+            && address.vpc.is_some()
+            && address.static_nat.is_none()
+            && !is_used
+        {
+            address.network = None;
+        }
+    }
+
+    /// Has an address lead to no machine alone any more.
+    pub(crate) fn remove_static_nat(&mut self, address: Uuid) {
+        if let Some(address) = self.addresses.get_mut(address) {
+            address.static_nat = None;
+        }
+        self.leave_unused_tier(address);
+    }
+
+    /// Takes an address, which is ready at once, for a network's or a VPC's own traffic.
+    fn acquire_source_nat(
+        &mut self,
+        zone: Uuid,
+        owner: Uuid,
+        place: Place,
+        now: Timestamp,
+    ) -> Result<(), ApiError> {
+        let address = self.acquire_address(None, zone, owner, place, now)?;
+        if let Some(address) = self.addresses.get_mut(address) {
+            address.source_nat = true;
+            address.state = AddressState::Allocated;
+        }
+        Ok(())
+    }
+
+    /// Brings an isolated network up, with its source-NAT address, as CloudStack does for its first machine. A tier has
+    /// that of its VPC.
     pub(crate) fn implement_network(&mut self, id: Uuid, now: Timestamp) -> Result<(), ApiError> {
         let Some(network) = self.networks.get(id) else {
             return Ok(());
@@ -183,10 +254,8 @@ impl World {
             (NetworkState::Allocated, Some(owner)) => (network.zone, owner),
             _ => return Ok(()),
         };
-        let address = self.acquire_address(None, zone, owner, Some(id), now)?;
-        if let Some(address) = self.addresses.get_mut(address) {
-            address.source_nat = true;
-            address.state = AddressState::Allocated;
+        if network.vpc.is_none() {
+            self.acquire_source_nat(zone, owner, Place::Network(id), now)?;
         }
         if let Some(network) = self.networks.get_mut(id) {
             network.state = NetworkState::Implemented;
@@ -214,7 +283,11 @@ impl World {
 
     /// Removes a forwarding rule, and the firewall rule that was made with it.
     pub(crate) fn remove_forward(&mut self, id: Uuid) {
+        let public = self.forwards.get(id).map(|rule| rule.public);
         self.forwards.remove(id);
+        if let Some(public) = public {
+            self.leave_unused_tier(public);
+        }
         self.remove_tags(id);
         self.firewall.remove_where(|rule| rule.related == Some(id));
     }

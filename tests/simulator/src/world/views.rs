@@ -9,6 +9,9 @@ use crate::config::{NetworkKind, ZoneKind};
 
 const GIB: u64 = 1 << 30;
 
+/// The type of all affinity groups.
+pub(crate) const AFFINITY_TYPE: &str = "host anti-affinity";
+
 /// Adds fields to an object.
 fn extend(object: &mut Value, fields: Value) {
     if let (Some(object), Value::Object(fields)) = (object.as_object_mut(), fields) {
@@ -32,7 +35,40 @@ fn compact(value: Value) -> Value {
 impl World {
     /// The fields that say to whom something belongs.
     fn owner_json(&self, owner: Uuid) -> Value {
-        json!({ "account": self.account_name(owner), "domainid": self.domain.id, "domain": self.domain.name })
+        let mut value = json!({ "domainid": self.domain.id, "domain": self.domain.name });
+        extend(
+            &mut value,
+            match self.projects.get(owner) {
+                Some(project) => json!({ "project": project.name, "projectid": project.id }),
+                None => json!({ "account": self.account_name(owner) }),
+            },
+        );
+        value
+    }
+
+    pub(crate) fn project_json(&self, project: &Project) -> Value {
+        let members = project.members.iter();
+        let members: Vec<_> = members
+            .map(|member| json!({ "account": self.account_name(*member) }))
+            .collect();
+        json!({
+            "id": project.id, "name": project.name, "displaytext": project.name, "state": "Active",
+            "projectaccountname": project.account_name, "owner": members, "created": print(project.created),
+            "domainid": self.domain.id, "domain": self.domain.name, "tags": [],
+        })
+    }
+
+    pub(crate) fn vpc_json(&self, vpc: &Vpc) -> Value {
+        let tiers = self.networks.iter();
+        let tiers = tiers.filter(|network| network.vpc == Some(vpc.id));
+        let mut value = json!({
+            "id": vpc.id, "name": vpc.name, "displaytext": vpc.name, "cidr": vpc.cidr.to_string(),
+            "zoneid": vpc.zone, "zonename": self.zone_name(vpc.zone), "state": "Enabled",
+            "networkdomain": vpc.domain_name, "restartrequired": false, "created": print(vpc.created), "tags": [],
+            "network": tiers.map(|network| self.network_json(network)).collect::<Vec<_>>(),
+        });
+        extend(&mut value, self.owner_json(vpc.owner));
+        value
     }
 
     fn zone_name(&self, id: Uuid) -> &str {
@@ -98,15 +134,17 @@ impl World {
         let isolated = offering.kind == NetworkKind::Isolated;
         json!({
             "id": offering.id, "name": offering.name, "displaytext": offering.name, "traffictype": "Guest",
-            "isdefault": true, "specifyvlan": !isolated, "specifyipranges": !isolated, "conservemode": true,
+            "isdefault": true, "specifyvlan": !isolated, "specifyipranges": !isolated,
+            "conservemode": !offering.for_vpc,
             "availability": "Optional", "state": "Enabled", "created": print(offering.created),
-            "guestiptype": if isolated { "Isolated" } else { "Shared" }, "forvpc": false,
-            "service": services(offering.kind),
+            "guestiptype": if isolated { "Isolated" } else { "Shared" }, "forvpc": offering.for_vpc,
+            "service": services(offering.kind, offering.for_vpc),
         })
     }
 
     pub(crate) fn network_json(&self, network: &Network) -> Value {
         let offering = self.network_offerings.get(network.offering);
+        let vpc = network.vpc.and_then(|id| self.vpcs.get(id));
         let mut value = json!({
             "id": network.id, "name": network.name, "displaytext": network.display_text,
             "cidr": network.cidr.to_string(), "gateway": network.gateway(), "netmask": network.cidr.netmask(),
@@ -118,7 +156,8 @@ impl World {
             "restartrequired": false, "specifyipranges": network.kind == NetworkKind::Shared,
             "canusefordeploy": true, "ispersistent": false, "displaynetwork": true, "isdefault": false,
             "strechedl2subnet": false, "redundantrouter": false, "tags": self.tags_json(network.id),
-            "service": services(network.kind),
+            "service": services(network.kind, vpc.is_some()), "vpcid": network.vpc,
+            "vpcname": vpc.map(|vpc| &vpc.name),
         });
         extend(
             &mut value,
@@ -139,6 +178,7 @@ impl World {
 
     pub(crate) fn address_json(&self, address: &PublicAddress) -> Value {
         let network = address.network.and_then(|id| self.networks.get(id));
+        let vpc = address.vpc.and_then(|id| self.vpcs.get(id));
         let machine = address.static_nat.and_then(|id| self.machines.get(id));
         let guest = machine.and_then(|machine| {
             machine
@@ -151,7 +191,8 @@ impl World {
             "zonename": self.zone_name(address.zone), "state": address.state.name(),
             "allocated": address.allocated.map(print), "issourcenat": address.source_nat,
             "isstaticnat": address.static_nat.is_some(), "associatednetworkid": address.network,
-            "associatednetworkname": network.map(|network| &network.name), "forvirtualnetwork": true,
+            "associatednetworkname": network.map(|network| &network.name), "vpcid": address.vpc,
+            "vpcname": vpc.map(|vpc| &vpc.name), "forvirtualnetwork": true,
             "issystem": false, "isportable": false, "fordisplay": true, "tags": self.tags_json(address.id),
             "virtualmachineid": machine.map(|machine| machine.id),
             "virtualmachinename": machine.map(|machine| &machine.name),
@@ -179,6 +220,11 @@ impl World {
         let groups: Vec<_> = groups
             .map(|group| json!({ "id": group.id, "name": group.name, "description": group.description }))
             .collect();
+        let affinity = machine.affinity_groups.iter();
+        let affinity: Vec<_> = affinity
+            .filter_map(|id| self.affinity_groups.get(*id))
+            .map(|group| self.affinity_group_json(group))
+            .collect();
         let mut value = json!({
             "id": machine.id, "name": machine.name, "displayname": machine.display_name, "group": machine.group,
             "state": machine.state.name(), "created": print(machine.created), "haenable": false,
@@ -190,16 +236,16 @@ impl World {
             "rootdeviceid": 0, "rootdevicetype": "ROOT", "hypervisor": "KVM", "displayvm": true,
             "isdynamicallyscalable": false, "details": machine.details, "tags": self.tags_json(machine.id),
             "nic": machine.nics.iter().map(|nic| self.nic_json(nic)).collect::<Vec<_>>(),
-            "securitygroup": groups, "affinitygroup": [],
+            "securitygroup": groups, "affinitygroup": affinity,
             "publicipid": public.map(|address| address.id), "publicip": public.map(|address| address.address),
             "userid": account.map(|account| account.user), "username": account.map(|account| &account.name),
         });
-        // Servers up to 4.16 send `keypair`, later ones `keypairs`.
-        if let Some(first) = machine.key_pairs.first() {
-            extend(
-                &mut value,
-                json!({ "keypair": first, "keypairs": machine.key_pairs.join(",") }),
-            );
+        if !machine.key_pairs.is_empty() {
+            let member = match self.behaviour.is_at_least(4, 17) {
+                true => "keypairs",
+                false => "keypair",
+            };
+            extend(&mut value, json!({ member: machine.key_pairs.join(",") }));
         }
         extend(&mut value, self.owner_json(machine.owner));
         compact(value)
@@ -217,6 +263,17 @@ impl World {
                 NetworkKind::Shared => "Shared",
             }),
         }))
+    }
+
+    pub(crate) fn affinity_group_json(&self, group: &AffinityGroup) -> Value {
+        let machines = self.machines.iter();
+        let machines = machines.filter(|machine| machine.affinity_groups.contains(&group.id));
+        let mut value = json!({
+            "id": group.id, "name": group.name, "type": AFFINITY_TYPE,
+            "virtualmachineIds": machines.map(|machine| machine.id).collect::<Vec<_>>(),
+        });
+        extend(&mut value, self.owner_json(group.owner));
+        value
     }
 
     pub(crate) fn volume_json(&self, volume: &Volume) -> Value {
@@ -304,13 +361,15 @@ fn ingress_json(rule: &IngressRule) -> Value {
     compact(value)
 }
 
-/// The services of a network, by which a client can tell what it can do with it.
-fn services(kind: NetworkKind) -> Vec<Value> {
+/// The services of a network, by which a client can tell what it can do with it. A tier of a VPC has an access list for
+/// a firewall.
+fn services(kind: NetworkKind, in_vpc: bool) -> Vec<Value> {
+    let guard = if in_vpc { "NetworkACL" } else { "Firewall" };
     let names: &[&str] = match kind {
         NetworkKind::Isolated => &[
             "Dhcp",
             "Dns",
-            "Firewall",
+            guard,
             "PortForwarding",
             "SourceNat",
             "StaticNat",

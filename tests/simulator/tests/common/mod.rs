@@ -245,6 +245,18 @@ impl<'a> Client<'a> {
         self.run(clock, "deployVirtualMachine", &all)["virtualmachine"].clone()
     }
 
+    /// Tries to deploy a machine in the advanced zone, which is to be refused, and returns the code and the text.
+    pub(crate) fn deploy_refused(&self, name: &str, more: &[(&str, &str)]) -> (u16, String) {
+        let parameters = self.machine_parameters("uk-london-1");
+        let parameters = parameters.iter();
+        let mut all: Vec<_> = parameters
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        all.push(("name", name));
+        all.extend_from_slice(more);
+        self.err("deployVirtualMachine", &all)
+    }
+
     /// The public address of the account's network.
     pub(crate) fn source_nat(&self) -> String {
         let list = self.ok("listPublicIpAddresses", &[("issourcenat", "true")]);
