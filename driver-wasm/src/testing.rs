@@ -260,6 +260,8 @@ pub(crate) struct FakeCloud {
     pub(crate) keys: BTreeMap<String, String>,
     /// By id: the machine and the port.
     pub(crate) rules: BTreeMap<String, (String, u16)>,
+    /// Whether the address `ip-3` is acquired, for the VPC.
+    pub(crate) has_acquired: bool,
     pub(crate) tags: Vec<String>,
     /// What goes wrong with the request of that number, from 0, or with each of a command.
     pub(crate) fault: Option<(u32, Fault)>,
@@ -286,6 +288,7 @@ impl FakeCloud {
             vms: BTreeMap::new(),
             keys: BTreeMap::new(),
             rules: BTreeMap::new(),
+            has_acquired: false,
             tags: Vec::new(),
             fault: None,
             faults: BTreeMap::new(),
@@ -333,7 +336,8 @@ impl FakeCloud {
             .rules
             .iter()
             .map(|(id, (_, port))| format!("{id} {port}"));
-        vms.chain(keys).chain(rules).collect()
+        let address = self.has_acquired.then(|| "ip-3".to_owned());
+        vms.chain(keys).chain(rules).chain(address).collect()
     }
 
     fn id(&mut self, prefix: &str) -> String {
@@ -476,13 +480,38 @@ impl FakeCloud {
                 ok(name, json!({"count": 1, "network": [network]}))
             }
             "listPublicIpAddresses" => {
-                assert_eq!(get("associatednetworkid"), "net-1");
-                let addresses = json!([
-                    {"id": "ip-0", "ipaddress": "192.0.2.10", "issourcenat": false, "isstaticnat": true},
-                    {"id": "ip-1", "ipaddress": "192.0.2.11", "issourcenat": false, "isstaticnat": false},
-                    {"id": "ip-2", "ipaddress": "192.0.2.12", "issourcenat": true, "isstaticnat": false},
-                ]);
-                ok(name, json!({"count": 3, "publicipaddress": addresses}))
+                let mut addresses = vec![
+                    json!({"id": "ip-0", "ipaddress": "192.0.2.10", "isstaticnat": true,
+                           "associatednetworkid": "net-1"}),
+                    json!({"id": "ip-1", "ipaddress": "192.0.2.11", "associatednetworkid": "net-1"}),
+                    json!({"id": "ip-2", "ipaddress": "192.0.2.12", "issourcenat": true}),
+                ];
+                if self.has_acquired {
+                    addresses.push(json!({"id": "ip-3", "ipaddress": "192.0.2.13"}));
+                }
+                match (self.network, get("id")) {
+                    (_, id @ "ip-3") => addresses.retain(|address| address["id"] == id),
+                    _ if !get("zoneid").is_empty() => {}
+                    (NetworkKind::Vpc, _) => assert_eq!(get("vpcid"), "vpc-1"),
+                    _ => assert_eq!(get("associatednetworkid"), "net-1"),
+                }
+                ok(
+                    name,
+                    json!({"count": addresses.len(), "publicipaddress": addresses}),
+                )
+            }
+            "associateIpAddress" => {
+                assert_eq!(get("vpcid"), "vpc-1");
+                self.has_acquired = true;
+                let job = self.job(now, None, job_fails);
+                ok(name, json!({"id": "ip-3", "jobid": job}))
+            }
+            "disassociateIpAddress" => {
+                assert_eq!((get("id"), self.has_acquired), ("ip-3", true));
+                self.has_acquired = false;
+                self.rules.clear();
+                let job = self.job(now, None, job_fails);
+                ok(name, json!({"jobid": job}))
             }
             "listPortForwardingRules" => {
                 let rules: Vec<_> = self
@@ -573,7 +602,7 @@ impl FakeCloud {
             }
             "createPortForwardingRule" => {
                 let address = if self.network == NetworkKind::Vpc {
-                    "ip-1"
+                    "ip-3"
                 } else {
                     "ip-2"
                 };
@@ -603,7 +632,7 @@ impl FakeCloud {
                 false => refuse(name, 431, GONE),
             },
             "createTags" => {
-                assert_eq!(get("resourcetype"), "UserVm");
+                assert!(matches!(get("resourcetype"), "UserVm" | "PublicIpAddress"));
                 self.tags = (0..2)
                     .map(|i| {
                         format!(

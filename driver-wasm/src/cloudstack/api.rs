@@ -270,9 +270,13 @@ impl<'h> Cloud<'h> {
         }
     }
 
-    /// The public addresses of a network.
-    pub fn public_ip_addresses(&self, network_id: &str) -> Result<Vec<PublicIpAddress>, Error> {
-        let params = self.scoped(&[("associatednetworkid", network_id)]);
+    /// The public addresses of a network; of a tier those of its VPC, which lead to it only once they are used there.
+    pub fn public_ip_addresses(&self, network: &Network) -> Result<Vec<PublicIpAddress>, Error> {
+        let params = match network.vpcid.as_str() {
+            "" => [("associatednetworkid", network.id.as_str())],
+            vpc => [("vpcid", vpc)],
+        };
+        let params = self.scoped(&params);
         self.all(Command::ListPublicIpAddresses, &params, "publicipaddress")
     }
 
@@ -686,7 +690,8 @@ mod tests {
         drop(cloud.virtual_machine("v"));
         drop(cloud.virtual_machine_with_key_pair("m", "k"));
         drop(cloud.virtual_machines_in("n"));
-        drop(cloud.public_ip_addresses("n"));
+        drop(cloud.public_ip_addresses(&in_zone));
+        drop(cloud.public_ip_addresses(&in_vpc));
         drop(cloud.public_ip_addresses_in_zone("z"));
         drop(cloud.public_ip_address("a"));
         drop(cloud.port_forwarding_rules(Some("a")));

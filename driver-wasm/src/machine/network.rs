@@ -135,14 +135,11 @@ impl Way<'_> {
             saved.store(host)?;
             return Ok(address.clone());
         }
-        let addresses = self.cloud.public_ip_addresses(&network.id)?;
-        if self.settings.address != AddressMode::StaticNat {
-            // The one by which the network reaches the outside is there without any doing of the user's. A VPC's cannot
-            // be used in its tiers.
-            let is_unusable =
-                |a: &&PublicIpAddress| a.isstaticnat || a.issourcenat && network.is_vpc_tier();
-            let usable = addresses.iter().filter(|address| !is_unusable(address));
-            if let Some(address) = usable.min_by_key(|address| !address.issourcenat) {
+        let addresses = self.cloud.public_ip_addresses(network)?;
+        if self.settings.address != AddressMode::StaticNat && !network.is_vpc_tier() {
+            // The one by which the network reaches the outside lasts as long as the network. Any other may be that of
+            // another machine, and be released with it. A VPC's own cannot be used in its tiers.
+            if let Some(address) = addresses.iter().find(|address| address.issourcenat) {
                 saved.set_address(&address.id, &address.ipaddress);
                 saved.store(host)?;
                 return Ok(address.clone());

@@ -177,7 +177,7 @@ impl Removal<'_> {
         }
     }
 
-    /// The addresses of the machine's network that are not used and not known.
+    /// The addresses of the machine's network, or of its VPC, that are not used and not known.
     fn new_addresses(&self, vm_id: &str, known: &[String]) -> Result<Vec<PublicIpAddress>, Error> {
         let Some(vm) = self.cloud.virtual_machine(vm_id)? else {
             return Ok(Vec::new());
@@ -185,10 +185,15 @@ impl Removal<'_> {
         let Some(nic) = vm.default_nic() else {
             return Ok(Vec::new());
         };
-        let mut addresses = self.cloud.public_ip_addresses(&nic.networkid)?;
-        addresses.retain(|address| {
-            !known.contains(&address.id) && !address.isstaticnat && !address.issourcenat
-        });
+        let Some(network) = self.cloud.network(&nic.networkid)? else {
+            return Ok(Vec::new());
+        };
+        let is_used = |address: &PublicIpAddress| {
+            let in_tier = network.is_vpc_tier() && !address.associatednetworkid.is_empty();
+            address.isstaticnat || address.issourcenat || in_tier
+        };
+        let mut addresses = self.cloud.public_ip_addresses(&network)?;
+        addresses.retain(|address| !known.contains(&address.id) && !is_used(address));
         Ok(addresses)
     }
 

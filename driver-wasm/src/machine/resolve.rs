@@ -319,6 +319,8 @@ fn public_address(
         "leads to a machine already"
     } else if address.issourcenat && settings.address == AddressMode::StaticNat {
         "is the one by which its network reaches the outside, and cannot be a machine's own"
+    } else if address.issourcenat && networks.first().is_some_and(Network::is_vpc_tier) {
+        "is the one by which its VPC reaches the outside, and cannot be used in a tier"
     } else {
         return Ok(Some(address));
     };

@@ -194,10 +194,11 @@ mod create {
     }
 
     #[test]
-    fn a_tier_of_a_vpc_has_ports_of_another_address_than_the_vpcs_own() {
+    fn a_machine_in_a_tier_of_a_vpc_has_ports_of_an_address_of_its_own() {
+        // The tier's other address may be that of another machine, and go with it.
         let host = TestHost::new(FakeCloud::new(Vpc));
         let status = create(&host, &machine()).unwrap();
-        assert_eq!(status, at_address(State::Running, Some("192.0.2.11")));
+        assert_eq!(status, at_address(State::Running, Some("192.0.2.13")));
         let requests = host.requests.take();
         let rule = requests
             .iter()
@@ -211,6 +212,25 @@ mod create {
                 .iter()
                 .any(|r| param(r, "command") == Some("createFirewallRule"))
         );
+        remove_what_is_left(&host).unwrap();
+        assert!(contents(&host).is_empty());
+    }
+
+    #[test]
+    fn an_address_that_may_have_been_acquired_for_a_vpc_is_named() {
+        let mut cloud = FakeCloud::new(Vpc);
+        cloud.faults.insert("associateIpAddress", Fault::AnswerLost);
+        let host = TestHost::new(cloud);
+        create(&host, &machine()).unwrap_err();
+        let error = remove_what_is_left(&host).unwrap_err();
+        let left = error.message.lines().last().unwrap();
+        assert!(
+            left.starts_with(
+                "Left in the cloud: the public address 192.0.2.13 (ip-3), which may have"
+            ) && !left.contains("ip-1"),
+            "{error:?}"
+        );
+        assert_eq!(contents(&host), ["ip-3"]);
     }
 
     #[test]
@@ -474,6 +494,18 @@ mod check {
         machine.options.retain(|(name, _)| name != option);
         machine.options.push((option.to_owned(), value));
         machine
+    }
+
+    #[test]
+    fn the_address_of_a_vpc_cannot_be_chosen_for_a_tier() {
+        let host = TestHost::new(FakeCloud::new(Vpc));
+        let machine = with_option("btcloud-public-ip", "192.0.2.12");
+        let error = check(&host, &machine).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidOption);
+        assert!(
+            error.message.ends_with("cannot be used in a tier"),
+            "{error:?}"
+        );
     }
 
     #[test]
