@@ -6,9 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use acceptance::virtual_lab::{VirtualLab, flags};
+use btcloud_host::contract::types::State;
 use btcloud_host::machine::Error;
 use btcloud_host::sandbox::Change;
-use cloudstack_simulator::{Behaviour, Cidr, CloudConfig, Inventory, NetworkConfig, Simulator};
+use cloudstack_simulator::{
+    AffinityGroupConfig, Behaviour, Cidr, CloudConfig, Fault, Inventory, NetworkConfig,
+    ProjectConfig, Simulator, VpcConfig,
+};
 
 const LONDON: [(&str, &str); 3] = [
     ("zone", "uk-london-1"),
@@ -361,4 +365,320 @@ fn expunge_is_asked_for_only_where_it_is_allowed_unless_the_user_says() {
         .set_behaviour(|behaviour| behaviour.allow_user_expunge = true);
     assert_eq!(destroyed("no", "m3"), [None]);
     assert_eq!(destroyed("auto", "m4"), [Some("true".to_owned())]);
+}
+
+/// A VPC with the tier `web`.
+fn vpc(owner: &str) -> VpcConfig {
+    VpcConfig {
+        name: "cloud".to_owned(),
+        zone: "uk-london-1".to_owned(),
+        owner: owner.to_owned(),
+        cidr: Cidr::new(Ipv4Addr::new(10, 9, 0, 0), 16).unwrap(),
+        tiers: vec![(
+            "web".to_owned(),
+            Cidr::new(Ipv4Addr::new(10, 9, 1, 0), 24).unwrap(),
+        )],
+    }
+}
+
+/// The project `ci` of the account, with a network.
+fn with_project(cloud: &mut CloudConfig) {
+    cloud.projects.push(ProjectConfig {
+        name: "ci".to_owned(),
+        members: vec!["demo".to_owned()],
+    });
+    cloud.networks.push(NetworkConfig {
+        name: "ci-net".to_owned(),
+        zone: "uk-london-1".to_owned(),
+        owner: Some("ci".to_owned()),
+        cidr: Cidr::new(Ipv4Addr::new(10, 1, 9, 0), 24).unwrap(),
+    });
+}
+
+/// Whether a public port of a machine's address leads to it.
+fn is_forwarded(lab: &VirtualLab, name: &str) -> bool {
+    let public = format!(
+        "{}:{} → {name} ",
+        address(lab, name),
+        lab.stored(name).ssh_port()
+    );
+    let rules = lab.cloud.inventory().port_forwards;
+    rules.iter().any(|rule| rule.rule.starts_with(&public))
+}
+
+#[test]
+fn machines_in_a_tier_of_a_vpc_are_reached_by_forwarded_ports() {
+    let lab = lab_with(|cloud| cloud.vpcs.push(vpc("demo")));
+    let before = lab.cloud.inventory();
+    let web = [("network", "web"), ("cidr", "192.0.2.0/24,")];
+    create(&lab, "m1", &LONDON, &web).unwrap();
+    let first = lab.cloud.inventory();
+    assert_eq!(first.addresses, [address(&lab, "m1")]);
+    assert!(first.firewall_rules.is_empty(), "{first}");
+    assert!(is_forwarded(&lab, "m1"));
+    create(&lab, "m2", &LONDON, &web).unwrap();
+    assert!(is_forwarded(&lab, "m2"));
+    assert_ne!(
+        lab.stored("m1").url().unwrap(),
+        lab.stored("m2").url().unwrap()
+    );
+    // The machine that came first goes first, and the other is reached as before.
+    remove(&lab, "m1");
+    assert!(is_forwarded(&lab, "m2"), "{}", lab.cloud.inventory());
+    create(&lab, "m3", &LONDON, &web).unwrap();
+    remove(&lab, "m2");
+    assert!(is_forwarded(&lab, "m3"), "{}", lab.cloud.inventory());
+    remove(&lab, "m3");
+    assert_eq!(lab.cloud.inventory(), before);
+}
+
+#[test]
+fn machines_in_a_tier_that_are_made_at_once_are_all_reached() {
+    let lab = lab_with(|cloud| cloud.vpcs.push(vpc("demo")));
+    let before = lab.cloud.inventory();
+    let names: Vec<_> = (0..4).map(|i| format!("m{i}")).collect();
+    thread::scope(|scope| {
+        for name in &names {
+            scope.spawn(|| create(&lab, name, &LONDON, &[("network", "web")]).unwrap());
+        }
+    });
+    for (gone, name) in names.iter().enumerate() {
+        for other in &names[gone..] {
+            assert!(is_forwarded(&lab, other), "{}", lab.cloud.inventory());
+        }
+        remove(&lab, name);
+    }
+    assert_eq!(lab.cloud.inventory(), before);
+}
+
+#[test]
+fn a_machine_in_a_tier_of_a_vpc_can_have_an_address_of_its_own() {
+    let lab = lab_with(|cloud| cloud.vpcs.push(vpc("demo")));
+    let before = lab.cloud.inventory();
+    let own = [("network", "web"), ("address", "static-nat")];
+    create(&lab, "m1", &LONDON, &own).unwrap();
+    let ip = address(&lab, "m1");
+    let inventory = lab.cloud.inventory();
+    assert_eq!(inventory.static_nats, [format!("{ip} → m1")]);
+    assert!(inventory.firewall_rules.is_empty(), "{inventory}");
+    assert_eq!(lab.stored("m1").url().unwrap(), format!("tcp://{ip}:2376"));
+    // It cannot serve others.
+    create(&lab, "m2", &LONDON, &[("network", "web")]).unwrap();
+    assert_ne!(address(&lab, "m2"), ip);
+    remove(&lab, "m1");
+    assert!(is_forwarded(&lab, "m2"));
+    remove(&lab, "m2");
+    assert_eq!(lab.cloud.inventory(), before);
+}
+
+#[test]
+fn an_address_that_may_have_been_acquired_for_a_vpc_is_named() {
+    let lab = lab_with(|cloud| cloud.vpcs.push(vpc("demo")));
+    create(&lab, "m1", &LONDON, &[("network", "web")]).unwrap();
+    let in_use = address(&lab, "m1");
+    let before = lab.cloud.inventory();
+    lab.cloud.fault("associateIpAddress", 1, Fault::LoseAnswer);
+    let error = create(&lab, "m2", &LONDON, &[("network", "web")]).unwrap_err();
+    let mut after = lab.cloud.inventory();
+    let lost = after.addresses.pop().unwrap();
+    assert_eq!(after, before, "an address too many, and nothing else");
+    let error = error.to_string();
+    assert!(
+        error.contains(&format!("the public address {lost} (")) && !error.contains(&in_use),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_address_that_the_user_has_in_a_tier_stays() {
+    let lab = lab_with(|cloud| cloud.vpcs.push(vpc("demo")));
+    create(&lab, "m1", &LONDON, &[("network", "web")]).unwrap();
+    // m1's address serves as one that the user has.
+    let with_m1 = lab.cloud.inventory();
+    let chosen = address(&lab, "m1");
+    let options = [("network", "web"), ("public-ip", chosen.as_str())];
+    create(&lab, "m2", &LONDON, &options).unwrap();
+    assert!(is_forwarded(&lab, "m2"));
+    remove(&lab, "m2");
+    assert_eq!(lab.cloud.inventory(), with_m1);
+    // The VPC's own is the first of all.
+    let options = [("network", "web"), ("public-ip", "127.0.100.10")];
+    let error = create(&lab, "m2", &LONDON, &options).unwrap_err();
+    assert!(
+        error.to_string().ends_with("cannot be used in a tier"),
+        "{error}"
+    );
+    assert!(!lab.has_stored("m2"));
+}
+
+#[test]
+fn a_machine_in_a_project_is_the_projects() {
+    let lab = lab_with(with_project);
+    let before = lab.cloud.inventory();
+    let options = [
+        ("project", "CI"),
+        ("disk-offering", "Data 20 GB"),
+        ("cidr", "192.0.2.0/24,"),
+        ("open-port", "80,"),
+    ];
+    create(&lab, "m1", &LONDON, &options).unwrap();
+    let inventory = lab.cloud.inventory();
+    assert_eq!(inventory.machines[0].addresses, ["10.1.9.10"]);
+    assert_eq!(inventory.firewall_rules.len(), 3, "{inventory}");
+    assert_eq!(inventory.volumes.len(), 2, "{inventory}");
+    // Nothing is the account's own, and so nothing is seen outside of the project.
+    assert_eq!(lab.cloud.inventory_of("ci"), inventory);
+    assert!(lab.cloud.inventory_of("other").is_empty());
+    for (change, state) in [
+        (Change::Stop, State::Stopped),
+        (Change::Start, State::Running),
+        (Change::Restart, State::Running),
+        (Change::Kill, State::Stopped),
+        (Change::Start, State::Running),
+    ] {
+        lab.change("m1", change).unwrap();
+        assert_eq!(lab.stored("m1").state().unwrap(), state, "{change:?}");
+    }
+    // One outside does not meet it.
+    create(&lab, "m2", &LONDON, &[]).unwrap();
+    assert_ne!(address(&lab, "m1"), address(&lab, "m2"));
+    remove(&lab, "m2");
+    assert_eq!(lab.cloud.inventory(), inventory);
+    remove(&lab, "m1");
+    assert_eq!(lab.cloud.inventory(), before);
+}
+
+#[test]
+fn what_is_made_for_a_machine_in_a_project_goes_with_it() {
+    let lab = lab_with(|cloud| {
+        with_project(cloud);
+        cloud
+            .networks
+            .retain(|network| network.zone == "uk-basic-1");
+        cloud.vpcs.push(vpc("ci"));
+    });
+    let before = lab.cloud.inventory();
+    let in_ci = |options: &[(&'static str, &'static str)]| [&[("project", "ci")], options].concat();
+    let in_tier = in_ci(&[("network", "web"), ("address", "static-nat")]);
+    create(&lab, "m1", &LONDON, &in_tier).unwrap();
+    create(&lab, "m2", &LONDON, &in_ci(&[("network", "web")])).unwrap();
+    create(&lab, "m3", &BASIC, &in_ci(&[])).unwrap();
+    let inventory = lab.cloud.inventory_of("ci");
+    assert_eq!(inventory, lab.cloud.inventory());
+    assert_eq!(inventory.security_groups.len(), 1, "{inventory}");
+    assert_eq!(inventory.addresses.len(), 2, "{inventory}");
+    for name in ["m1", "m2", "m3"] {
+        remove(&lab, name);
+    }
+    assert_eq!(lab.cloud.inventory(), before);
+
+    let lab = lab_with(|cloud| {
+        with_project(cloud);
+        cloud
+            .networks
+            .retain(|network| network.zone == "uk-basic-1");
+    });
+    create(&lab, "m4", &LONDON, &in_ci(&[])).unwrap();
+    assert_eq!(lab.cloud.inventory_of("ci").networks.len(), 1);
+    remove(&lab, "m4");
+    assert_eq!(lab.cloud.inventory(), before);
+}
+
+#[test]
+fn affinity_groups_and_further_key_pairs_reach_the_cloud() {
+    let lab = lab_with(|cloud| {
+        let group = |name: &str| AffinityGroupConfig {
+            name: name.to_owned(),
+            owner: "demo".to_owned(),
+        };
+        cloud.affinity_groups = vec![group("apart"), group("far-apart")];
+    });
+    create(&lab, "m1", &LONDON, &[("affinity-group", "Far-Apart,")]).unwrap();
+    let inventory = lab.cloud.inventory();
+    assert_eq!(inventory.machines[0].affinity_groups, ["far-apart"]);
+    // m1's key pair serves as one that the user has.
+    let further = inventory.key_pairs[0].clone();
+    let options = [
+        ("affinity-group", "apart,far-apart"),
+        ("keypair", &format!("{further},")),
+    ];
+    create(&lab, "m2", &LONDON, &options).unwrap();
+    let inventory = lab.cloud.inventory();
+    let machine = &inventory.machines[1];
+    assert_eq!(machine.affinity_groups, ["apart", "far-apart"]);
+    assert_eq!(
+        machine.key_pairs,
+        [inventory.key_pairs[1].as_str(), &further]
+    );
+    remove(&lab, "m2");
+    assert_eq!(lab.cloud.inventory().key_pairs, [further.as_str()]);
+
+    // Older versions would make a machine that lets nobody in.
+    let before = lab.cloud.inventory();
+    lab.cloud
+        .set_behaviour(|behaviour| behaviour.version = "4.16.1.0".to_owned());
+    let error = create(&lab, "m3", &LONDON, &options).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .ends_with("several key pairs need CloudStack 4.17, and this is 4.16.1.0"),
+        "{error}"
+    );
+    assert!(!lab.has_stored("m3"));
+    create(&lab, "m3", &LONDON, &[]).unwrap();
+    remove(&lab, "m3");
+    assert_eq!(lab.cloud.inventory(), before);
+}
+
+#[test]
+fn unknown_names_are_answered_with_what_there_is() {
+    let lab = lab_with(|cloud| {
+        with_project(cloud);
+        cloud.vpcs.push(vpc("demo"));
+        cloud.affinity_groups.push(AffinityGroupConfig {
+            name: "apart".to_owned(),
+            owner: "demo".to_owned(),
+        });
+    });
+    for (option, value, text, candidate) in [
+        (
+            "project",
+            "prod",
+            "No project is called \"prod\"",
+            "\n  ci (",
+        ),
+        (
+            "affinity-group",
+            "near,",
+            "No affinity group is called \"near\"",
+            "\n  apart (",
+        ),
+        (
+            "network",
+            "ci-net,",
+            "No network is called \"ci-net\"",
+            "\n  web (",
+        ),
+    ] {
+        let error = create(&lab, "m1", &LONDON, &[(option, value)]).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.starts_with(text) && error.contains(candidate),
+            "{error}"
+        );
+        assert!(!lab.has_stored("m1"));
+    }
+    // Key pairs are not looked up: the cloud tells.
+    let error = create(&lab, "m1", &LONDON, &[("keypair", "mine,")]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("A key pair with name 'mine' was not found"),
+        "{error}"
+    );
+    assert!(
+        lab.cloud.inventory().is_empty(),
+        "{}",
+        lab.cloud.inventory()
+    );
 }
