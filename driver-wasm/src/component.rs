@@ -6,7 +6,7 @@ use crate::contract::keys::{self, KeyType};
 use crate::contract::lifecycle::Guest;
 use crate::contract::log::{self, Level};
 use crate::contract::state;
-use crate::contract::types::{Description, Error, Machine, MachineStatus};
+use crate::contract::types::{Description, Error, FoundMachine, Machine, MachineStatus, Value};
 use crate::host::Host;
 use crate::{machine, options};
 
@@ -81,5 +81,9 @@ impl Guest for Component {
 
     fn status(machines: Vec<Machine>) -> Vec<Result<MachineStatus, Error>> {
         machine::status(&Imports, &machines)
+    }
+
+    fn survey(options: Vec<(String, Value)>) -> Result<Vec<FoundMachine>, Error> {
+        machine::survey(&Imports, &options)
     }
 }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::cloudstack::Command;
 use crate::contract::types::{
-    Description, Error, ErrorKind, Machine, OptionKind, OptionSpec, Value,
+    Description, Error, ErrorKind, Machine, OptionKind, OptionScope, OptionSpec, Value,
 };
 use crate::failure;
 
@@ -27,6 +27,10 @@ pub const API_KEY: &str = "btcloud-api-key";
 pub const SECRET_KEY: &str = "btcloud-secret-key";
 /// The option that once turned the verification of certificates on.
 pub const SSL: &str = "btcloud-ssl";
+/// The option that turns the verification of certificates off.
+pub const TLS_SKIP_VERIFY: &str = "btcloud-tls-skip-verify";
+/// The option that holds the certificates by which the API's is verified.
+pub const CA_CERT: &str = "btcloud-ca-cert";
 /// The option that names the zone.
 pub const ZONE: &str = "btcloud-zone";
 /// The option that names the template.
@@ -52,6 +56,8 @@ pub const OPEN_PORT: &str = "btcloud-open-port";
 pub const SSH_USER: &str = "btcloud-ssh-user";
 /// The option that tells the port on which the machine's SSH server listens.
 pub const SSH_PORT: &str = "btcloud-ssh-port";
+/// The option that names an existing SSH key.
+pub const SSH_KEY: &str = "btcloud-ssh-key";
 /// The option that names further registered key pairs.
 pub const KEY_PAIR: &str = "btcloud-keypair";
 /// The option that names the offering of a data disk.
@@ -125,9 +131,11 @@ pub fn description() -> Description {
 }
 
 fn specs() -> Vec<OptionSpec> {
-    use OptionKind::{Boolean, Endpoint, File, Integer, Secret, Text, TextList};
+    use OptionKind::{
+        Boolean, Certificates, Endpoint, File, Insecure, Integer, Secret, SshKey, Text, TextList,
+    };
     // The members that the driver of 2016 kept have its names.
-    let rows: [(&str, OptionKind, Option<&str>, &str); 32] = [
+    let rows: [(&str, OptionKind, Option<&str>, &str); 35] = [
         (
             ENDPOINT,
             Endpoint,
@@ -150,7 +158,7 @@ fn specs() -> Vec<OptionSpec> {
             SSL,
             Boolean,
             None,
-            "Accepted for compatibility: TLS certificates are always verified",
+            "Accepted for compatibility: TLS certificates are verified anyway",
         ),
         (
             ZONE,
@@ -169,6 +177,19 @@ fn specs() -> Vec<OptionSpec> {
             Text,
             Some("ServiceOffering"),
             "Name or id of the service offering, which sets the machine's size",
+        ),
+        (
+            TLS_SKIP_VERIFY,
+            Insecure,
+            Some("VerifySSL"),
+            "Do not verify the API's TLS certificate; whoever is on the way can then read and change what is sent",
+        ),
+        (
+            CA_CERT,
+            Certificates,
+            Some("CACert"),
+            "Certificates (PEM) by which the API's is verified instead of by the system's: the path of a file, or the \
+             contents",
         ),
         (
             NETWORK,
@@ -225,6 +246,13 @@ fn specs() -> Vec<OptionSpec> {
             Integer,
             Some("SSHLoginPort"),
             "Port on which the machine's SSH server listens",
+        ),
+        (
+            SSH_KEY,
+            SshKey,
+            None,
+            "Path of an existing private SSH key without a passphrase, of which the machine gets a copy instead of a key of \
+             its own",
         ),
         (
             KEY_PAIR,
@@ -330,11 +358,21 @@ fn specs() -> Vec<OptionSpec> {
             env: name.to_ascii_uppercase().replace('-', "_"),
             help: help.to_owned(),
             kind,
+            scope: scope(name),
             required: required(name).map(str::to_owned),
             default: default(name),
             config_key: config_key.map(str::to_owned),
         };
     rows.into_iter().map(spec).collect()
+}
+
+fn scope(option: &str) -> OptionScope {
+    match option {
+        ENDPOINT | API_KEY | SECRET_KEY | SSL | TLS_SKIP_VERIFY | CA_CERT | PROJECT => {
+            OptionScope::Account
+        }
+        _ => OptionScope::Machine,
+    }
 }
 
 fn default(option: &str) -> Option<String> {
@@ -500,11 +538,7 @@ impl Settings {
     ///
     /// If one is missing or makes no sense.
     pub fn parse(machine: &Machine) -> Result<Self, Error> {
-        for option in [API_KEY, SECRET_KEY] {
-            if !matches!(value(machine, option), Some(Value::Secret(true))) {
-                return Err(missing(option));
-            }
-        }
+        check_keys(&machine.options)?;
         let must = |option| text(machine, option).ok_or_else(|| missing(option));
         let settings = Self {
             zone: must(ZONE)?,
@@ -549,9 +583,26 @@ impl Settings {
     }
 }
 
-/// The name or id of the machine's project.
-pub fn project(machine: &Machine) -> Option<String> {
-    text(machine, PROJECT)
+/// Options with their values.
+pub type Values = [(String, Value)];
+
+/// Checks that there are keys to call the API with.
+///
+/// # Errors
+///
+/// If there are none.
+pub fn check_keys(options: &Values) -> Result<(), Error> {
+    for option in [API_KEY, SECRET_KEY] {
+        if !matches!(value_of(options, option), Some(Value::Withheld(true))) {
+            return Err(missing(option));
+        }
+    }
+    Ok(())
+}
+
+/// The name or id of the project.
+pub fn project(options: &Values) -> Option<String> {
+    text_of(options, PROJECT)
 }
 
 /// The user for SSH.
@@ -704,16 +755,24 @@ fn tags(machine: &Machine) -> Result<Vec<(String, String)>, Error> {
     Ok(tags)
 }
 
-fn value<'m>(machine: &'m Machine, option: &str) -> Option<&'m Value> {
-    let (_, value) = machine.options.iter().find(|(name, _)| name == option)?;
+fn value_of<'o>(options: &'o Values, option: &str) -> Option<&'o Value> {
+    let (_, value) = options.iter().find(|(name, _)| name == option)?;
     Some(value)
 }
 
-fn text(machine: &Machine, option: &str) -> Option<String> {
-    match value(machine, option) {
+fn text_of(options: &Values, option: &str) -> Option<String> {
+    match value_of(options, option) {
         Some(Value::Text(text)) if !text.trim().is_empty() => Some(text.trim().to_owned()),
         _ => None,
     }
+}
+
+fn value<'m>(machine: &'m Machine, option: &str) -> Option<&'m Value> {
+    value_of(&machine.options, option)
+}
+
+fn text(machine: &Machine, option: &str) -> Option<String> {
+    text_of(&machine.options, option)
 }
 
 /// The items of a list, each once.
@@ -831,7 +890,7 @@ mod tests {
             for empty in [
                 None,
                 Some(Value::Text(" ".to_owned())),
-                Some(Value::Secret(false)),
+                Some(Value::Withheld(false)),
             ] {
                 let mut machine = machine();
                 machine.options.retain(|(name, _)| name != option);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::{Map, Value, json};
 
 use crate::contract::clock::Interruption;
-use crate::contract::http::{Failure, FailureKind, Method, Request, Response};
+use crate::contract::http::{Body, Failure, FailureKind, Method, Request, Response};
 use crate::contract::keys::KeyType;
 use crate::contract::log::Level;
 use crate::contract::types::{self, Machine, Value as OptionValue};
@@ -20,8 +20,8 @@ pub(crate) fn machine() -> Machine {
     let text = |text: &str| OptionValue::Text(text.to_owned());
     let options = [
         ("btcloud-endpoint", text("https://cloud.example/client/api")),
-        ("btcloud-api-key", OptionValue::Secret(true)),
-        ("btcloud-secret-key", OptionValue::Secret(true)),
+        ("btcloud-api-key", OptionValue::Withheld(true)),
+        ("btcloud-secret-key", OptionValue::Withheld(true)),
         ("btcloud-zone", text("London")),
         ("btcloud-template", text("Ubuntu 16.04")),
         ("btcloud-service-offering", text("Small")),
@@ -57,6 +57,7 @@ pub(crate) fn refuse(command: &str, code: u16, text: &str) -> Answer {
 pub(crate) fn raw(status: u16, body: &str) -> Answer {
     Ok(Response {
         status,
+        retry_after: None,
         body: body.into(),
     })
 }
@@ -77,8 +78,16 @@ pub(crate) fn command(request: &Request) -> &str {
 
 /// A parameter of a request.
 pub(crate) fn param<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
-    let (_, value) = request.params.iter().find(|(n, _)| n == name)?;
+    let (_, value) = params(request).iter().find(|(n, _)| n == name)?;
     Some(value)
+}
+
+/// The parameters of a request, wherever they are.
+pub(crate) fn params(request: &Request) -> &[(String, String)] {
+    match &request.body {
+        Some(Body::Form(params)) => params,
+        _ => &request.query,
+    }
 }
 
 /// A host with a server behind it, in virtual time.
@@ -190,17 +199,16 @@ impl<S: Server> Host for TestHost<S> {
 /// What holds for every request.
 fn check_request(request: &Request) {
     assert_eq!(request.endpoint, "btcloud-endpoint");
-    assert_eq!(request.params[0].0, "command");
+    let params = params(request);
+    assert_eq!(params[0].0, "command");
+    assert!(request.path.is_empty());
     assert_eq!(param(request, "response"), Some("json"));
     let is_read = command(request).starts_with("list") || command(request).starts_with("query");
     assert_eq!(request.method == Method::Get, is_read);
-    for (i, (name, _)) in request.params.iter().enumerate() {
+    for (i, (name, _)) in params.iter().enumerate() {
         // CloudStack takes no other case of these.
         assert!(*name == name.to_lowercase() || name.starts_with("details[0]."));
-        assert!(
-            request.params[..i].iter().all(|(n, _)| n != name),
-            "{name} twice"
-        );
+        assert!(params[..i].iter().all(|(n, _)| n != name), "{name} twice");
     }
     assert_eq!(
         param(request, "page").is_some(),

@@ -20,7 +20,8 @@ pub use generated::{Driver, DriverPre};
 
 use types::ErrorKind;
 pub use types::{
-    Description, Error, Machine, MachineStatus as Status, OptionKind, OptionSpec, State, Value,
+    Description, Error, FoundMachine, Machine, MachineStatus as Status, OptionKind, OptionScope,
+    OptionSpec, State, Value,
 };
 
 impl Error {

@@ -6,8 +6,8 @@ use super::client::{Param, typed};
 use super::model::Capability;
 use super::{
     Client, Command, Created, DiskOffering, Error, FirewallRule, Item, Network, NetworkOffering,
-    PortForwardingRule, PublicIpAddress, ServiceOffering, Submitted, Template, VirtualMachine,
-    Volume, Zone, job, lenient::Scalar as _,
+    PortForwardingRule, PublicIpAddress, ServiceOffering, SshKeyPair, Submitted, Template,
+    VirtualMachine, Volume, Zone, job, lenient::Scalar as _,
 };
 use crate::host::Host;
 use crate::options::Ports;
@@ -197,6 +197,11 @@ impl<'h> Cloud<'h> {
         self.all(Command::ListNetworks, &params, "network")
     }
 
+    /// All networks of the account.
+    pub fn all_networks(&self) -> Result<Vec<Network>, Error> {
+        self.all(Command::ListNetworks, &self.scoped(&[]), "network")
+    }
+
     /// The network of that name; nothing if there is none.
     pub fn network_named(&self, name: &str) -> Result<Option<Network>, Error> {
         let params = self.scoped(&[("keyword", name)]);
@@ -289,6 +294,12 @@ impl<'h> Cloud<'h> {
         self.all(Command::ListPublicIpAddresses, &params, "publicipaddress")
     }
 
+    /// All public addresses of the account.
+    pub fn all_public_ip_addresses(&self) -> Result<Vec<PublicIpAddress>, Error> {
+        let params = self.scoped(&[]);
+        self.all(Command::ListPublicIpAddresses, &params, "publicipaddress")
+    }
+
     /// A public address; nothing if the account has no such one.
     pub fn public_ip_address(&self, id: &str) -> Result<Option<PublicIpAddress>, Error> {
         let params = self.scoped(&[("id", id)]);
@@ -316,16 +327,24 @@ impl<'h> Cloud<'h> {
         ))
     }
 
-    /// The firewall rules of a public address. None if the address is gone.
-    pub fn firewall_rules(&self, address_id: &str) -> Result<Vec<FirewallRule>, Error> {
-        let params = self.scoped(&[("ipaddressid", address_id)]);
+    /// The firewall rules of one public address, or of all of the account's. None if the address is gone.
+    pub fn firewall_rules(&self, address_id: Option<&str>) -> Result<Vec<FirewallRule>, Error> {
+        let params = self.scoped(&[]).option("ipaddressid", address_id);
         none_of_released(self.all(Command::ListFirewallRules, &params, "firewallrule"))
     }
 
-    /// The data disks of a virtual machine.
-    pub fn data_volumes(&self, vm_id: &str) -> Result<Vec<Volume>, Error> {
-        let params = self.scoped(&[("virtualmachineid", vm_id), ("type", "DATADISK")]);
+    /// The data disks of one virtual machine, or all of the account's.
+    pub fn data_volumes(&self, vm_id: Option<&str>) -> Result<Vec<Volume>, Error> {
+        let params = self
+            .scoped(&[("type", "DATADISK")])
+            .option("virtualmachineid", vm_id);
         gone_is_none(self.all(Command::ListVolumes, &params, "volume"))
+    }
+
+    /// The key pairs of the account.
+    pub fn ssh_key_pairs(&self) -> Result<Vec<SshKeyPair>, Error> {
+        let params = self.scoped(&[]);
+        self.all(Command::ListSshKeyPairs, &params, "sshkeypair")
     }
 
     /// What the cloud lets the account do.
@@ -561,11 +580,11 @@ impl<'h> Cloud<'h> {
             .fetch(Command::DeletePortForwardingRule, &[("id", id)])
     }
 
-    /// Begins to tag something: a `UserVm`, `Network`, `PublicIpAddress` or `SecurityGroup`.
+    /// Begins to tag things of a kind: `UserVm`, `Network`, `PublicIpAddress`, `SecurityGroup`, `FirewallRule` or `Volume`.
     pub fn create_tags(
         &self,
         resource_type: &str,
-        id: &str,
+        ids: &[&str],
         tags: &[(&str, &str)],
     ) -> Result<Submitted, Error> {
         let tags: Vec<(String, &str)> = tags
@@ -578,7 +597,11 @@ impl<'h> Cloud<'h> {
                 ]
             })
             .collect();
-        let mut params = vec![("resourceids", id), ("resourcetype", resource_type)];
+        let ids = ids.join(",");
+        let mut params = vec![
+            ("resourceids", ids.as_str()),
+            ("resourcetype", resource_type),
+        ];
         params.extend(tags.iter().map(|(name, value)| (name.as_str(), *value)));
         self.client.fetch(Command::CreateTags, &params)
     }
@@ -633,7 +656,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::testing::{Answer, Server, TestHost, command, raw};
+    use crate::testing::{Answer, Server, TestHost, command, params, raw};
 
     /// Answers nothing of use.
     struct Deaf;
@@ -695,8 +718,9 @@ mod tests {
         drop(cloud.public_ip_addresses_in_zone("z"));
         drop(cloud.public_ip_address("a"));
         drop(cloud.port_forwarding_rules(Some("a")));
-        drop(cloud.firewall_rules("a"));
-        drop(cloud.data_volumes("v"));
+        drop(cloud.firewall_rules(Some("a")));
+        drop(cloud.data_volumes(Some("v")));
+        drop(cloud.ssh_key_pairs());
         drop(cloud.capabilities());
         drop(cloud.register_ssh_key_pair("k", "ssh-rsa AAAA"));
         drop(cloud.delete_ssh_key_pair("k"));
@@ -730,11 +754,11 @@ mod tests {
         drop(cloud.delete_port_forwarding_rule("r"));
         drop(cloud.create_firewall_rule("a", ports, "0.0.0.0/0"));
         drop(cloud.delete_firewall_rule("r"));
-        drop(cloud.create_tags("UserVm", "v", &[("k", "v")]));
+        drop(cloud.create_tags("UserVm", &["v"], &[("k", "v")]));
         drop(cloud.wait(Command::StartVirtualMachine, "j"));
         let mut parameters: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for request in host.requests.take() {
-            let names = request.params.iter().map(|(name, _)| name.clone());
+            let names = params(&request).iter().map(|(name, _)| name.clone());
             parameters
                 .entry(command(&request).to_owned())
                 .or_default()

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::{Command, Error, Refusal, Stage, lenient::Scalar as _};
-use crate::contract::http::{Auth, CloudstackCredentials, Method, Request, Response};
+use crate::contract::http::{Auth, Body, CloudstackCredentials, Method, Request, Response};
 use crate::contract::log::Level;
 use crate::host::Host;
 use crate::options::{API_KEY, ENDPOINT, SECRET_KEY};
@@ -163,20 +163,22 @@ impl<'h> Client<'h> {
 }
 
 fn request(command: Command, params: &[Param<'_>]) -> Request {
-    let params = [("command", command.name())]
+    let params: Vec<_> = [("command", command.name())]
         .iter()
         .chain(params)
         .chain(&[("response", "json")])
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
+    let (method, query, body) = match command.is_read() {
+        true => (Method::Get, params, None),
+        false => (Method::Post, Vec::new(), Some(Body::Form(params))),
+    };
     Request {
         endpoint: ENDPOINT.to_owned(),
-        method: if command.is_read() {
-            Method::Get
-        } else {
-            Method::Post
-        },
-        params,
+        method,
+        path: String::new(),
+        query,
+        body,
         auth: Auth::Cloudstack(CloudstackCredentials {
             api_key: API_KEY.to_owned(),
             secret_key: SECRET_KEY.to_owned(),
@@ -280,7 +282,7 @@ mod tests {
     use super::*;
     use crate::cloudstack::{Cloud, Zone};
     use crate::contract::types::{self, ErrorKind};
-    use crate::testing::{TestHost, lost, ok, param, raw, refuse};
+    use crate::testing::{TestHost, lost, ok, param, params, raw, refuse};
     use serde_json::json;
 
     fn zones() -> crate::testing::Answer {
@@ -324,7 +326,10 @@ mod tests {
         let host = TestHost::script([zones()]);
         Cloud::new(&host).zones().unwrap();
         let requests = host.requests.borrow();
-        let names: Vec<_> = requests[0].params.iter().map(|(n, _)| n.as_str()).collect();
+        let names: Vec<_> = params(&requests[0])
+            .iter()
+            .map(|(n, _)| n.as_str())
+            .collect();
         assert_eq!(
             names,
             ["command", "available", "page", "pagesize", "response"]

@@ -35,6 +35,7 @@ pub enum Command {
     ListSecurityGroups,
     ListFirewallRules,
     ListVolumes,
+    ListSshKeyPairs,
     CreateNetwork,
     DeleteNetwork,
     AssociateIpAddress,
@@ -52,7 +53,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::ListZones,
         Self::ListTemplates,
         Self::ListServiceOfferings,
@@ -79,6 +80,7 @@ impl Command {
         Self::ListSecurityGroups,
         Self::ListFirewallRules,
         Self::ListVolumes,
+        Self::ListSshKeyPairs,
         Self::CreateNetwork,
         Self::DeleteNetwork,
         Self::AssociateIpAddress,
@@ -123,6 +125,7 @@ impl Command {
             Self::ListSecurityGroups => "listSecurityGroups",
             Self::ListFirewallRules => "listFirewallRules",
             Self::ListVolumes => "listVolumes",
+            Self::ListSshKeyPairs => "listSSHKeyPairs",
             Self::CreateNetwork => "createNetwork",
             Self::DeleteNetwork => "deleteNetwork",
             Self::AssociateIpAddress => "associateIpAddress",
@@ -159,6 +162,7 @@ impl Command {
                 | Self::ListSecurityGroups
                 | Self::ListFirewallRules
                 | Self::ListVolumes
+                | Self::ListSshKeyPairs
         )
     }
 

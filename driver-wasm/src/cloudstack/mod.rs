@@ -16,6 +16,6 @@ pub use error::{Error, Refusal, Stage};
 pub use job::Backoff;
 pub use model::{
     Capability, Created, DiskOffering, FirewallRule, Item, Network, NetworkOffering, Nic,
-    PortForwardingRule, PublicIpAddress, ServiceOffering, Submitted, Template, VirtualMachine,
-    VirtualMachineState, Volume, Zone,
+    PortForwardingRule, PublicIpAddress, ServiceOffering, SshKeyPair, Submitted, Tags, Template,
+    VirtualMachine, VirtualMachineState, Volume, Zone,
 };

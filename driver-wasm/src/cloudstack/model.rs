@@ -6,6 +6,26 @@ use serde_json::Value;
 use super::lenient;
 use crate::contract::types::State;
 
+/// The tags of something.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Tags(Vec<Tag>);
+
+#[derive(Clone, Debug, Deserialize)]
+struct Tag {
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    key: String,
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    value: String,
+}
+
+impl Tags {
+    /// The value of a tag; nothing if there is none.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let tag = self.0.iter().find(|tag| tag.key == key)?;
+        Some(&tag.value)
+    }
+}
+
 /// A zone.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Zone {
@@ -78,12 +98,22 @@ pub struct VirtualMachine {
     /// The names of its key pairs, separated by commas, since CloudStack 4.17.
     #[serde(default, deserialize_with = "lenient::or_default")]
     keypairs: String,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Tags,
 }
 
 impl VirtualMachine {
+    /// The names of its key pairs.
+    pub fn key_pairs(&self) -> impl Iterator<Item = &str> {
+        let old = std::iter::once(self.keypair.as_str());
+        let names = old.chain(self.keypairs.split(',').map(str::trim));
+        names.filter(|name| !name.is_empty())
+    }
+
     /// Whether it was deployed with that key pair.
     pub fn has_key_pair(&self, name: &str) -> bool {
-        self.keypair == name || self.keypairs.split(',').any(|k| k.trim() == name)
+        self.key_pairs().any(|key_pair| key_pair == name)
     }
 
     /// Its interface in a network.
@@ -179,22 +209,12 @@ pub struct Network {
     /// `Allocated` until its virtual router has been made, then `Implemented`.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub state: String,
+    /// Its tags.
     #[serde(default)]
-    tags: Vec<Tag>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct Tag {
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    key: String,
+    pub tags: Tags,
 }
 
 impl Network {
-    /// Whether it bears a tag.
-    pub fn has_tag(&self, key: &str) -> bool {
-        self.tags.iter().any(|tag| tag.key == key)
-    }
-
     /// Whether its machines are reached at their own addresses.
     pub fn is_shared(&self) -> bool {
         self.network_type.eq_ignore_ascii_case("Shared")
@@ -273,6 +293,9 @@ pub struct PublicIpAddress {
     /// The network whose ports it can forward.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub associatednetworkid: String,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Tags,
 }
 
 /// A port-forwarding rule.
@@ -284,6 +307,9 @@ pub struct PortForwardingRule {
     /// The machine that the port is forwarded to.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub virtualmachineid: String,
+    /// The id of the public address.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub ipaddressid: String,
     /// The public address.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub ipaddress: String,
@@ -313,6 +339,15 @@ pub struct FirewallRule {
     /// The last port.
     #[serde(default, deserialize_with = "lenient::option")]
     pub endport: Option<u16>,
+    /// The id of the public address.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub ipaddressid: String,
+    /// The public address.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub ipaddress: String,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Tags,
 }
 
 impl PortForwardingRule {
@@ -349,18 +384,32 @@ pub struct Item {
     pub name: String,
 }
 
+/// A registered SSH key pair.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SshKeyPair {
+    /// Its name, by which it is known.
+    #[serde(deserialize_with = "lenient::required")]
+    pub name: String,
+}
+
 /// A volume.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Volume {
     /// Its id.
     #[serde(deserialize_with = "lenient::required")]
     pub id: String,
+    /// Its name.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub name: String,
     /// `ROOT` or `DATADISK`.
     #[serde(default, deserialize_with = "lenient::or_default", rename = "type")]
     pub volume_type: String,
     /// The machine that it is attached to.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub virtualmachineid: String,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: Tags,
 }
 
 /// What the cloud lets its users do.

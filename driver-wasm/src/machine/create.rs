@@ -67,7 +67,7 @@ pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types
         let network = creation.make_network(&offering, &mut saved)?;
         creation.choice.networks = Networks::These(vec![network]);
     } else if let Some(network) = creation.choice.networks.first()
-        && network.has_tag(MARKS[0])
+        && network.tags.get(MARKS[0]).is_some()
     {
         // It was made for another machine, which may be removed before this one.
         saved.set_new_network(&network.name);
@@ -156,7 +156,9 @@ impl Creation<'_> {
         let network = self
             .cloud
             .create_network(&self.mark, &offering.id, zone_id)?;
-        let tagged = self.cloud.create_tags("Network", &network.id, &self.marks);
+        let tagged = self
+            .cloud
+            .create_tags("Network", &[&network.id], &self.marks);
         optional(&self.cloud, "The network could not be tagged", tagged)?;
         Ok(network)
     }
@@ -304,9 +306,29 @@ impl Creation<'_> {
         let given = self.settings.tags.iter();
         let given = given.map(|(key, value)| (key.as_str(), value.as_str()));
         let tags: Vec<_> = self.marks.into_iter().chain(given).collect();
-        let submitted = self.cloud.create_tags("UserVm", &vm.id, &tags);
+        let submitted = self.cloud.create_tags("UserVm", &[&vm.id], &tags);
         let submitted = optional(&self.cloud, UNTAGGED, submitted)?;
+        if self.choice.disk_offering.is_some() && !options::keeps_volumes(self.machine) {
+            optional(
+                &self.cloud,
+                "The data disk could not be tagged",
+                self.tag_volumes(vm),
+            )?;
+        }
         Ok(submitted.map(|submitted| submitted.jobid))
+    }
+
+    /// Has the data disks tagged that are removed with the virtual machine.
+    fn tag_volumes(&self, vm: &VirtualMachine) -> Result<(), Error> {
+        let volumes = self.cloud.data_volumes(Some(&vm.id))?;
+        let ids: Vec<_> = volumes.iter().map(|volume| volume.id.as_str()).collect();
+        match ids.is_empty() {
+            true => Ok(()),
+            false => self
+                .cloud
+                .create_tags("Volume", &ids, &self.marks)
+                .map(drop),
+        }
     }
 
     fn finish_tagging(&self, job_id: Option<String>) -> Result<(), Error> {

@@ -10,6 +10,7 @@ mod resolve;
 mod saved;
 mod security_group;
 mod status;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub use create::create;
 pub use power::{kill, restart, start, stop};
 pub use remove::remove;
 pub use status::status;
+pub use survey::survey;
 
 use crate::cloudstack::{Backoff, Cloud, Error, VirtualMachine};
 use crate::contract::log::Level;

@@ -1,5 +1,7 @@
 //! Names in the cloud.
 
+use std::fmt;
+
 use crate::contract::types::{Error, ErrorKind, Machine};
 use crate::failure;
 
@@ -8,6 +10,9 @@ const MAX_NAME: usize = 63;
 
 /// The most characters of a key pair's name, CloudStack's column for it.
 const MAX_KEY_PAIR_NAME: usize = 255;
+
+/// The digits of a machine's id, as the contract has it.
+const ID_LENGTH: usize = 20;
 
 /// Checks that a machine's name can be a virtual machine's. docker-machine allows more.
 pub(super) fn check(name: &str) -> Result<(), Error> {
@@ -44,7 +49,7 @@ pub(super) fn mark(machine: &Machine) -> Result<String, Error> {
         let message = format!("The machine \"{}\" has no id", machine.name);
         return Err(failure::error(ErrorKind::Internal, message));
     }
-    let name = format!("{}-{}", machine.name, machine.id);
+    let name = mark_of(&machine.name, &machine.id);
     if name.chars().count() > MAX_KEY_PAIR_NAME {
         let message = format!(
             "The name of the SSH key pair, {name}, is longer than {MAX_KEY_PAIR_NAME} characters"
@@ -52,6 +57,38 @@ pub(super) fn mark(machine: &Machine) -> Result<String, Error> {
         return Err(failure::error(ErrorKind::InvalidOption, message));
     }
     Ok(name)
+}
+
+/// The mark of the machine of that name and id.
+pub(super) fn mark_of(name: &str, id: &str) -> String {
+    format!("{name}-{id}")
+}
+
+/// A mark that was found in the cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) name: String,
+    pub(super) id: String,
+}
+
+impl Mark {
+    /// Reads a name in the cloud; nothing if it is no mark of this driver: a machine's name, a dash, and 20 lower-case
+    /// hexadecimal digits. The driver of 2016 had 12.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (name, id) = text.rsplit_once('-')?;
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_mark = id.len() == ID_LENGTH && id.bytes().all(is_digit) && check(name).is_ok();
+        is_mark.then(|| Self {
+            name: name.to_owned(),
+            id: id.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&mark_of(&self.name, &self.id))
+    }
 }
 
 #[cfg(test)]
@@ -95,5 +132,27 @@ mod tests {
         assert_eq!(mark(&machine).unwrap_err().kind, ErrorKind::InvalidOption);
         machine.id.clear();
         assert_eq!(mark(&machine).unwrap_err().kind, ErrorKind::Internal);
+    }
+
+    #[test]
+    fn a_mark_is_told_from_other_names() {
+        let mark = Mark::parse("my-m1-0123456789abcdef0123").unwrap();
+        assert_eq!(
+            (mark.name.as_str(), mark.id.as_str()),
+            ("my-m1", "0123456789abcdef0123")
+        );
+        assert_eq!(mark.to_string(), "my-m1-0123456789abcdef0123");
+        for other in [
+            "",
+            "m1",
+            "m1-9dfc36922790",
+            "-0123456789abcdef0123",
+            "1-0123456789abcdef0123",
+            "m1-0123456789ABCDEF0123",
+            "m1-0123456789abcdef012g",
+            "m1-0123456789abcdef01234",
+        ] {
+            assert_eq!(Mark::parse(other), None, "{other}");
+        }
     }
 }

@@ -161,7 +161,9 @@ impl Way<'_> {
         })?;
         saved.set_acquired_address(&id, &address.ipaddress);
         saved.store(host)?;
-        let tagged = self.cloud.create_tags("PublicIpAddress", &id, self.marks);
+        let tagged = self
+            .cloud
+            .create_tags("PublicIpAddress", &[&id], self.marks);
         optional(self.cloud, "The public address could not be tagged", tagged)?;
         Ok(address)
     }
@@ -192,7 +194,7 @@ impl Way<'_> {
         ports: &[Ports],
         saved: &mut Saved,
     ) -> Result<(), types::Error> {
-        let there = self.cloud.firewall_rules(&address.id)?;
+        let there = self.cloud.firewall_rules(Some(&address.id))?;
         let is_open = |ports: &&Ports| {
             there.iter().any(|rule| {
                 rule.protocol.eq_ignore_ascii_case(ports.protocol())
@@ -218,15 +220,20 @@ impl Way<'_> {
         saved.set_firewall_ports(&ports);
         saved.store(self.cloud.host())?;
         let cidrs = cidrs(self.settings);
-        let mut jobs = Vec::new();
+        let mut rules = Vec::new();
         for ports in ports {
-            let created = self
-                .cloud
-                .create_firewall_rule(&address.id, ports, &cidrs)?;
-            jobs.push(created.jobid);
+            rules.push(
+                self.cloud
+                    .create_firewall_rule(&address.id, ports, &cidrs)?,
+            );
         }
-        for job in jobs {
-            self.cloud.wait(Command::CreateFirewallRule, &job)?;
+        let ids: Vec<_> = rules.iter().map(|rule| rule.id.as_str()).collect();
+        if !ids.is_empty() {
+            let tagged = self.cloud.create_tags("FirewallRule", &ids, self.marks);
+            optional(self.cloud, "The firewall rules could not be tagged", tagged)?;
+        }
+        for rule in &rules {
+            self.cloud.wait(Command::CreateFirewallRule, &rule.jobid)?;
         }
         Ok(())
     }

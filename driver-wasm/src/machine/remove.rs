@@ -135,12 +135,19 @@ impl Removal<'_> {
             };
             return self.check(released, || format!("the public address {id}"));
         }
-        if let Vm::There(vm_id) | Vm::Gone(Some(vm_id)) = vm {
+        let vm_id = match vm {
+            Vm::There(id) => Some(id),
+            Vm::Gone(id) => id.as_ref(),
+            Vm::Unknown => return,
+        };
+        if let Some(vm_id) = vm_id {
             self.delete_rules(vm_id);
-            if let Some(id) = &address_id {
-                self.delete_firewall_rules(id);
-                self.disconnect(id, vm_id);
-            }
+        }
+        if let Some(id) = &address_id {
+            self.delete_firewall_rules(id);
+        }
+        if let (Some(id), Some(vm_id)) = (&address_id, vm_id) {
+            self.disconnect(id, vm_id);
         }
     }
 
@@ -203,7 +210,7 @@ impl Removal<'_> {
         if ports.is_empty() {
             return;
         }
-        let rules = match self.cloud.firewall_rules(address_id) {
+        let rules = match self.cloud.firewall_rules(Some(address_id)) {
             Ok(rules) => rules,
             Err(error) => {
                 self.errors.push(error);
@@ -254,20 +261,25 @@ impl Removal<'_> {
     /// which; nothing if they could not be noted down, since then the machine has to stay.
     fn detach_volumes(&mut self, vm_id: &str) -> Option<Vec<String>> {
         let mut doomed = self.saved.doomed_volumes();
-        if !options::has_data_disk(self.machine) || options::keeps_volumes(self.machine) {
+        let has_data_disk =
+            options::has_data_disk(self.machine) && !options::keeps_volumes(self.machine);
+        if !has_data_disk && doomed.is_empty() {
             return Some(doomed);
         }
-        let volumes = match self.cloud.data_volumes(vm_id) {
+        let mut attached = match self.cloud.data_volumes(Some(vm_id)) {
             Ok(volumes) => volumes,
             Err(error) => {
                 self.errors.push(error);
                 return None;
             }
         };
-        if volumes.is_empty() {
+        if !has_data_disk {
+            attached.retain(|volume| doomed.contains(&volume.id));
+        }
+        if attached.is_empty() {
             return Some(doomed);
         }
-        for volume in &volumes {
+        for volume in &attached {
             if !doomed.contains(&volume.id) {
                 doomed.push(volume.id.clone());
             }
@@ -283,7 +295,7 @@ impl Removal<'_> {
             let line = format!("The virtual machine could not be stopped: {error}");
             self.cloud.host().log(Level::Debug, &line);
         }
-        for volume in volumes {
+        for volume in attached {
             let detached = self.cloud.detach_volume(&volume.id);
             self.check(detached, || format!("the data disk {}", volume.id));
         }

@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::options::{
     self, ADDRESS, AFFINITY_GROUP, AddressMode, CPU, CPU_SPEED, DISK_OFFERING, DISK_SIZE, KEY_PAIR,
     MEMORY, NETWORK, NETWORK_OFFERING, PROJECT, PUBLIC_IP, SECURITY_GROUP, SERVICE_OFFERING,
-    Settings, TEMPLATE, ZONE,
+    Settings, TEMPLATE, Values, ZONE,
 };
 use crate::text;
 
@@ -74,12 +74,8 @@ pub(super) fn choice<'h>(
     machine: &Machine,
     settings: &Settings,
 ) -> Result<(Cloud<'h>, Choice), Error> {
-    let cloud = Cloud::new(host);
-    let project_id = match options::project(machine) {
-        None => None,
-        Some(project) => Some(select(&PROJECTS, &project, cloud.projects()?)?.id),
-    };
-    let cloud = cloud.of_project(project_id.clone());
+    let project_id = project(host, &machine.options)?;
+    let cloud = Cloud::new(host).of_project(project_id.clone());
 
     let zone = select(&ZONES, &settings.zone, cloud.zones()?)?;
     let templates = cloud.templates(&zone.id)?;
@@ -125,6 +121,15 @@ pub(super) fn choice<'h>(
         security_groups,
     };
     Ok((cloud, choice))
+}
+
+/// The id of the project that the options name.
+pub(super) fn project(host: &dyn Host, options: &Values) -> Result<Option<String>, Error> {
+    let Some(project) = options::project(options) else {
+        return Ok(None);
+    };
+    let projects = Cloud::new(host).projects()?;
+    Ok(Some(select(&PROJECTS, &project, projects)?.id))
 }
 
 fn check_size(offering: &ServiceOffering, settings: &Settings) -> Result<(), Error> {

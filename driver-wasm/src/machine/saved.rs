@@ -13,9 +13,6 @@ use crate::options::Ports;
 const VM_ID: &str = "VmId";
 /// The name of the key pair in CloudStack; by the driver of 2016. Saved before anything is made.
 const KEY_PAIR: &str = "SSHKeypair";
-/// Whether certificates are verified, which they always are now; by the driver of 2016, which would not verify them
-/// if it took over a machine without this.
-const VERIFY_SSL: &str = "VerifySSL";
 /// Set while a deployment has been asked for and its virtual machine's id is not known.
 const DEPLOY_REQUESTED: &str = "DeployRequested";
 /// The id of the public address whose ports are forwarded. Saved before the first rule is made.
@@ -44,7 +41,7 @@ const OWN_SECURITY_GROUP: &str = "OwnSecurityGroup";
 const DOOMED_VOLUMES: &str = "DoomedVolumes";
 
 /// The JSON object that the host keeps. Members that are not the driver's stay in it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Saved(Map<String, Value>);
 
 impl Saved {
@@ -58,7 +55,12 @@ impl Saved {
 
     /// Has the host keep it.
     pub(super) fn store(&self, host: &dyn Host) -> Result<(), Error> {
-        host.save(&Value::Object(self.0.clone()).to_string())
+        host.save(&self.to_json())
+    }
+
+    /// It as JSON.
+    pub(super) fn to_json(&self) -> String {
+        Value::Object(self.0.clone()).to_string()
     }
 
     fn text(&self, member: &str) -> Option<&str> {
@@ -172,7 +174,6 @@ impl Saved {
     /// The making of a machine begins, with a key pair of that name.
     pub(super) fn begin(&mut self, key_pair: &str, project_id: Option<&str>) {
         self.set(KEY_PAIR, key_pair);
-        self.set(VERIFY_SSL, true);
         if let Some(id) = project_id {
             self.set(PROJECT_ID, id);
         }

@@ -17,7 +17,7 @@ pub(super) fn make(
     for &ports in ports {
         jobs.push(cloud.authorize_ingress(&group.id, ports, cidrs)?.jobid);
     }
-    let tagged = cloud.create_tags("SecurityGroup", &group.id, marks);
+    let tagged = cloud.create_tags("SecurityGroup", &[&group.id], marks);
     optional(cloud, "The security group could not be tagged", tagged)?;
     for job in jobs {
         cloud.wait(Command::AuthorizeSecurityGroupIngress, &job)?;

@@ -4,7 +4,9 @@ use super::*;
 use crate::contract::http::Method;
 use crate::contract::keys::KeyType;
 use crate::contract::types::{self, ErrorKind, MachineStatus, State, Value};
-use crate::testing::{Answer, FakeCloud, Fault, GONE, NetworkKind, TestHost, machine, ok, param};
+use crate::testing::{
+    Answer, FakeCloud, Fault, GONE, NetworkKind, TestHost, machine, ok, param, params,
+};
 use NetworkKind::{Basic, Isolated, L2, Shared, Vpc};
 use serde_json::{Value as Json, json};
 
@@ -27,9 +29,7 @@ fn with(saved: &str) -> Machine {
 fn old() -> Machine {
     Machine {
         id: String::new(),
-        ..with(
-            r#"{"VmId": "vm-old", "SSHKeypair": "m1-key", "VerifySSL": false, "MachineName": "m1"}"#,
-        )
+        ..with(r#"{"VmId": "vm-old", "SSHKeypair": "m1-key", "MachineName": "m1"}"#)
     }
 }
 
@@ -90,7 +90,7 @@ mod create {
         assert_eq!(*host.key_types.borrow(), [KeyType::Ed25519]);
         assert_eq!(
             saved_json(&host),
-            json!({"Other": [1], "VmId": "vm-1", "SSHKeypair": MARK, "VerifySSL": true,
+            json!({"Other": [1], "VmId": "vm-1", "SSHKeypair": MARK,
                 "PublicIpAddressId": "ip-2", "PublicIpAddress": "192.0.2.12",
                 "PublicSSHPort": 22, "PublicEnginePort": 2376})
         );
@@ -126,8 +126,7 @@ mod create {
             .borrow()
             .iter()
             .map(|request| {
-                let params: Vec<_> = request
-                    .params
+                let params: Vec<_> = params(request)
                     .iter()
                     .filter(|(name, _)| !matches!(name.as_str(), "command" | "response"))
                     .map(|(name, value)| format!("{name}={value}"))
@@ -169,7 +168,7 @@ mod create {
             assert_eq!(status, at_address(State::Running, Some("10.1.1.5")));
             assert_eq!(
                 saved_json(&host),
-                json!({"VmId": "vm-1", "SSHKeypair": MARK, "VerifySSL": true})
+                json!({"VmId": "vm-1", "SSHKeypair": MARK})
             );
             assert_eq!(host.steps.borrow()[4], "5/5 Using the address 10.1.1.5");
             let deploy = [

@@ -6,9 +6,6 @@
 
 use std::sync::Arc;
 
-use crate::contract::Error;
-use crate::contract::types::ErrorKind;
-
 pub mod clock;
 pub mod http;
 pub mod keys;
@@ -34,15 +31,6 @@ pub struct Capabilities {
 impl Capabilities {
     /// Those of an operation that may do nothing: `describe`.
     pub fn none() -> Self {
-        /// Keeps nothing.
-        struct NoState;
-        impl state::SaveState for NoState {
-            fn save(&mut self, _: serde_json::Map<String, serde_json::Value>) -> Result<(), Error> {
-                let message = "the driver wants to save something outside of an operation";
-                Err(Error::new(ErrorKind::Unsupported, message))
-            }
-        }
-
         let time: Arc<dyn clock::TimeSource> = Arc::new(clock::SystemTimeSource::default());
         let secrets = Arc::new(secret::Secrets::default());
         let cancel = clock::Cancel::default();
@@ -55,7 +43,7 @@ impl Capabilities {
                 Arc::clone(&time),
             ),
             keys: keys::Keys::Denied,
-            state: state::State(Box::new(NoState)),
+            state: state::State(Box::new(state::Nowhere)),
             clock: clock::Clock { time, cancel },
             log: log::Log::new(Arc::new(log::Silent), secrets),
         }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::signature::encode;
+
 /// Shorter values are not searched for in text: they would hit by chance, and guard nothing.
 const MIN_REDACTED: usize = 8;
 
@@ -71,8 +73,8 @@ impl Secrets {
     pub fn redact(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for value in self.redacted() {
-            if text.contains(value) {
-                text = text.replace(value, "***");
+            if text.contains(&*value) {
+                text = text.replace(&*value, "***");
             }
         }
         text
@@ -95,11 +97,18 @@ impl Secrets {
         bytes
     }
 
-    fn redacted(&self) -> impl Iterator<Item = &str> {
-        self.0
-            .values()
-            .map(Secret::expose)
+    /// What is not to be shown: the values, as they are and as they stand in a query.
+    fn redacted(&self) -> impl Iterator<Item = Zeroizing<String>> {
+        let values = self.0.values().map(Secret::expose);
+        values
             .filter(|value| value.len() >= MIN_REDACTED)
+            .flat_map(|value| {
+                let encoded = Zeroizing::new(encode(value));
+                let is_other = *encoded != value;
+                let plain = Zeroizing::new(value.to_owned());
+                [Some(plain), is_other.then_some(encoded)]
+            })
+            .flatten()
     }
 }
 
@@ -125,5 +134,11 @@ mod tests {
         assert_eq!(secrets.redact("key hunter2hunter2."), "key ***.");
         let bytes = secrets.redact_bytes(b"xhunter2hunter2hunter2hunter2y".to_vec());
         assert_eq!(bytes, [b"x".as_slice(), &[b'*'; 28], b"y"].concat());
+    }
+
+    #[test]
+    fn a_secret_is_found_as_it_stands_in_a_query() {
+        let secrets = Secrets::from_iter([("key".to_owned(), Secret::from("hunter+2/hunter"))]);
+        assert_eq!(secrets.redact("?key=hunter%2B2%2Fhunter&"), "?key=***&");
     }
 }

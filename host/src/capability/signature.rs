@@ -27,7 +27,7 @@ pub const PARAMETERS: [&str; 5] = [
     "signatureversion",
 ];
 
-/// Adds the key, the expiry and the signature to a request's parameters.
+/// Adds the key, the expiry and the signature to a request's parameters, and tells the signature.
 ///
 /// All names must be in lower case: then servers that sort before they lower the case and those that sort after it agree.
 pub fn sign(
@@ -35,12 +35,13 @@ pub fn sign(
     api_key: &Secret,
     secret_key: &Secret,
     now: SystemTime,
-) {
+) -> String {
     parameters.push(("apikey".to_owned(), api_key.expose().to_owned()));
     parameters.push(("signatureversion".to_owned(), "3".to_owned()));
     parameters.push(("expires".to_owned(), expires(now + VALIDITY)));
     let signature = signature(parameters, secret_key.expose());
-    parameters.push(("signature".to_owned(), signature));
+    parameters.push(("signature".to_owned(), signature.clone()));
+    signature
 }
 
 /// The signature of `parameters`, in base64.

@@ -18,6 +18,19 @@ pub trait SaveState: Send {
     fn save(&mut self, saved: Map<String, Value>) -> Result<(), contract::Error>;
 }
 
+/// Keeps nothing, for what is about no machine.
+#[derive(Debug)]
+pub struct Nowhere;
+
+impl SaveState for Nowhere {
+    fn save(&mut self, _: Map<String, Value>) -> Result<(), contract::Error> {
+        Err(contract::Error::new(
+            ErrorKind::Unsupported,
+            "the driver wants to save something outside of an operation",
+        ))
+    }
+}
+
 /// The capability `state`.
 pub struct State(pub Box<dyn SaveState>);
 

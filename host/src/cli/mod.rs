@@ -1,15 +1,19 @@
 //! The command line, `btcloud-host`.
 
+mod driver;
 mod exit;
+mod gc;
 mod report;
 mod run;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Command;
 
+use crate::capability::clock::Cancel;
 use crate::capability::log::clean;
 use exit::Exit;
 
@@ -35,13 +39,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(args: &[OsString]) -> Result<(), Failure> {
-    let run = run::Run::prepare(args)?;
+    let driver = driver::Choice::of(args)?;
     let command = Command::new("btcloud-host")
         .about("Creates and controls Docker hosts with sandboxed machine drivers")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(run.command())
+        .subcommand(run::command(&driver))
+        .subcommand(gc::command(&driver))
         .after_help(EXIT_CODES);
     let matches = match command.try_get_matches_from(args) {
         Ok(matches) => matches,
@@ -61,7 +66,8 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
         }
     };
     match matches.subcommand() {
-        Some(("run", matches)) => run.execute(matches),
+        Some(("run", matches)) => run::execute(&driver, matches),
+        Some(("gc", matches)) => gc::execute(&driver, matches),
         _ => Err(Failure::shown(Exit::Usage)),
     }
 }
@@ -126,4 +132,31 @@ fn print(line: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+fn print_json(json: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{json:#}"))
+}
+
+fn warn(text: &str) {
+    drop(writeln!(io::stderr(), "btcloud-host: warning: {text}"));
+}
+
+/// The first SIGINT, SIGTERM or SIGHUP asks to stop and to undo; the second one ends the process, after `last_words`.
+fn cancel_on_signals(last_words: impl Fn() + Send + 'static) -> Cancel {
+    let cancel = Cancel::default();
+    let asked = AtomicBool::new(false);
+    let handler_cancel = cancel.clone();
+    let handler = move || {
+        if asked.swap(true, Ordering::SeqCst) {
+            last_words();
+            process::exit(Exit::Interrupted as i32);
+        }
+        warn("interrupted; a second signal stops at once");
+        handler_cancel.set();
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        warn(&format!("signals cannot be handled: {error}"));
+    }
+    cancel
 }

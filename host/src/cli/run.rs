@@ -1,29 +1,20 @@
 //! `btcloud-host run OPERATION NAME`: one operation of a machine.
 
-use std::ffi::OsString;
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::PathBuf;
-use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context as _;
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde_json::{Value as Json, json};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::json;
 
+use super::driver::{Choice, argument, common, flags, store};
 use super::exit::Exit;
 use super::report::Report;
-use super::{Failure, print};
-use crate::builtin;
+use super::{Failure, print, print_json, warn};
 use crate::capability::clock::Cancel;
+use crate::contract::State;
 use crate::contract::types::ErrorKind;
-use crate::contract::{OptionKind, OptionSpec, State};
 use crate::machine::{
-    Change, Error, Flag, Flags, LazyDriver, Loaded, Machine, Record, Store, Surroundings,
-    is_machine_name,
+    Change, Error, Flags, LazyDriver, Loaded, Machine, Record, Store, Surroundings, is_machine_name,
 };
-use crate::sandbox::{Cache, Limits};
 
 /// The operations, what each does, and whether it has an answer that can be had as JSON.
 const OPERATIONS: [(&str, &str, bool); 10] = [
@@ -63,140 +54,78 @@ const OPERATIONS: [(&str, &str, bool); 10] = [
     ),
 ];
 
-/// The command `run`, whose flags depend on the driver.
-pub(super) struct Run {
-    driver: Arc<LazyDriver>,
-    /// Loaded if its flags are needed.
-    loaded: Option<Arc<Loaded>>,
+/// The command `run`.
+pub(super) fn command(driver: &Choice) -> Command {
+    let mut run = Command::new("run")
+        .about("Run one operation of a machine")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .args(common());
+    for (operation, about, has_answer) in OPERATIONS {
+        let name = Arg::new("name")
+            .value_name("NAME")
+            .required(true)
+            .help("The machine's name");
+        let mut command = Command::new(operation).about(about).arg(name);
+        if has_answer {
+            command = command.arg(
+                Arg::new("json")
+                    .long("json")
+                    .action(ArgAction::SetTrue)
+                    .help("Answer in JSON"),
+            );
+        }
+        if operation == "create" {
+            // As for docker-machine, the last one of an option counts, so that an alias can be overridden.
+            command = command
+                .args_override_self(true)
+                .next_help_heading(driver.heading())
+                .args(driver.options(None).map(argument));
+        }
+        run = run.subcommand(command);
+    }
+    run
 }
 
-impl Run {
-    /// Finds the driver that the arguments name, and loads it if its options are needed to understand them.
-    pub(super) fn prepare(args: &[OsString]) -> Result<Self, Failure> {
-        let driver = match driver_argument(args) {
-            None => builtin::driver(),
-            Some(path) => {
-                let component = fs::read(&path)
-                    .with_context(|| format!("cannot read the driver {}", path.display()))
-                    .map_err(|e| Failure::new(Exit::Usage, e))?;
-                LazyDriver::new(component, Limits::default(), Cache::of_user())
-            }
-        };
-        let mut words = args
-            .iter()
-            .skip(1)
-            .filter(|a| *a == "run" || *a == "create");
-        let needs_flags =
-            words.next().is_some_and(|a| a == "run") && words.next().is_some_and(|a| a == "create");
-        let loaded = if needs_flags {
-            Some(driver.loaded().map_err(Error::from)?)
-        } else {
-            None
-        };
-        Ok(Self {
-            driver: Arc::new(driver),
-            loaded,
-        })
+/// Runs the operation that was asked for.
+pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
+    let Some((operation, matches)) = matches.subcommand() else {
+        return Err(Failure::shown(Exit::Usage));
+    };
+    let text = |id| matches.get_one::<String>(id).cloned().unwrap_or_default();
+    let name = text("name");
+    if !is_machine_name(&name) {
+        return Err(Error::Name(name).into());
     }
-
-    pub(super) fn command(&self) -> Command {
-        let mut run = Command::new("run")
-            .about("Run one operation of a machine")
-            .subcommand_required(true)
-            .arg_required_else_help(true)
-            .arg(
-                Arg::new("storage-path")
-                    .short('s')
-                    .long("storage-path")
-                    .global(true)
-                    .value_name("DIRECTORY")
-                    .value_parser(value_parser!(PathBuf))
-                    .env("MACHINE_STORAGE_PATH")
-                    .hide_env_values(true)
-                    .help("The store of machines, shared with docker-machine [default: ~/.docker/machine]"),
-            )
-            .arg(
-                Arg::new("driver")
-                    .long("driver")
-                    .global(true)
-                    .value_name("FILE")
-                    .value_parser(value_parser!(PathBuf))
-                    .help("The driver's component [default: the built-in driver of BT Cloud Compute]"),
-            )
-            .arg(
-                Arg::new("verbose")
-                    .short('v')
-                    .long("verbose")
-                    .global(true)
-                    .action(ArgAction::SetTrue)
-                    .help("Tell more of what happens"),
-            );
-        for (operation, about, has_answer) in OPERATIONS {
-            let name = Arg::new("name")
-                .value_name("NAME")
-                .required(true)
-                .help("The machine's name");
-            let mut command = Command::new(operation).about(about).arg(name);
-            if has_answer {
-                command = command.arg(
-                    Arg::new("json")
-                        .long("json")
-                        .action(ArgAction::SetTrue)
-                        .help("Answer in JSON"),
-                );
-            }
-            if let ("create", Some(loaded)) = (operation, &self.loaded) {
-                let heading = format!("Options of the driver {}", loaded.description.name);
-                // As for docker-machine, the last one of an option counts, so that an alias can be overridden.
-                command = command.args_override_self(true).next_help_heading(heading);
-                command = command.args(loaded.description.options.iter().map(argument));
-            }
-            run = run.subcommand(command);
-        }
-        run
-    }
-
-    pub(super) fn execute(&self, matches: &ArgMatches) -> Result<(), Failure> {
-        let Some((operation, matches)) = matches.subcommand() else {
-            return Err(Failure::shown(Exit::Usage));
-        };
-        let text = |id| matches.get_one::<String>(id).cloned().unwrap_or_default();
-        let name = text("name");
-        if !is_machine_name(&name) {
-            return Err(Error::Name(name).into());
-        }
-        let report = Arc::new(Report::new(matches.get_flag("verbose")));
-        let task = Task {
-            driver: Arc::clone(&self.driver),
-            store: store(matches)?,
-            cancel: cancel_on_signals(&name, operation),
-            report: Arc::clone(&report),
-            json: matches
-                .try_get_one::<bool>("json")
-                .ok()
-                .flatten()
-                .copied()
-                .unwrap_or(false),
-            name,
-        };
-        let result = match (operation, &self.loaded) {
-            ("create", Some(loaded)) => {
-                task.create(loaded, &flags(&loaded.description.options, matches))
-            }
-            ("start", _) => task.change(Change::Start),
-            ("stop", _) => task.change(Change::Stop),
-            ("kill", _) => task.change(Change::Kill),
-            ("restart", _) => task.change(Change::Restart),
-            ("remove", _) => task.remove(),
-            ("status", _) => task.status(),
-            ("ip", _) => task.ip(),
-            ("url", _) => task.url(),
-            ("inspect", _) => task.inspect(),
-            _ => Err(Failure::shown(Exit::Usage)),
-        };
-        report.finish();
-        result
-    }
+    let report = Arc::new(Report::new(matches.get_flag("verbose")));
+    let task = Task {
+        driver: Arc::clone(&driver.driver),
+        store: store(matches)?,
+        cancel: cancel_on_signals(&name, operation),
+        report: Arc::clone(&report),
+        json: matches
+            .try_get_one::<bool>("json")
+            .ok()
+            .flatten()
+            .copied()
+            .unwrap_or(false),
+        name,
+    };
+    let result = match (operation, &driver.loaded) {
+        ("create", Some(loaded)) => task.create(loaded, &flags(driver.options(None), matches)),
+        ("start", _) => task.change(Change::Start),
+        ("stop", _) => task.change(Change::Stop),
+        ("kill", _) => task.change(Change::Kill),
+        ("restart", _) => task.change(Change::Restart),
+        ("remove", _) => task.remove(),
+        ("status", _) => task.status(),
+        ("ip", _) => task.ip(),
+        ("url", _) => task.url(),
+        ("inspect", _) => task.inspect(),
+        _ => Err(Failure::shown(Exit::Usage)),
+    };
+    report.finish();
+    result
 }
 
 /// One operation of one machine.
@@ -339,14 +268,6 @@ impl Task {
     }
 }
 
-fn print_json(json: &Json) -> Result<(), Failure> {
-    print(&format!("{json:#}"))
-}
-
-fn warn(text: &str) {
-    drop(writeln!(io::stderr(), "btcloud-host: warning: {text}"));
-}
-
 /// A state as docker-machine writes it.
 fn state_name(state: State) -> &'static str {
     match state {
@@ -363,113 +284,15 @@ fn state_name(state: State) -> &'static str {
     }
 }
 
-/// The value of `--driver`, looked up before the arguments can be understood: its options are among them.
-fn driver_argument(args: &[OsString]) -> Option<PathBuf> {
-    let mut args = args.iter().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.to_str() {
-            Some("--") => return None,
-            Some("--driver") => return args.next().map(PathBuf::from),
-            Some(text) => {
-                if let Some(path) = text.strip_prefix("--driver=") {
-                    return Some(PathBuf::from(path));
-                }
-            }
-            None => {}
-        }
-    }
-    None
-}
-
-/// The flag of a driver's option.
-fn argument(spec: &OptionSpec) -> Arg {
-    let mut help = spec.help.clone();
-    for (label, text) in [("env", Some(&spec.env)), ("default", spec.default.as_ref())] {
-        if let Some(text) = text.filter(|text| !text.is_empty()) {
-            help.push_str(&format!(" [{label}: {text}]"));
-        }
-    }
-    if spec.required.is_some() {
-        help.push_str(" [required]");
-    }
-    let arg = Arg::new(spec.name.clone())
-        .long(spec.name.clone())
-        .help(help);
-    match spec.kind {
-        OptionKind::Boolean => arg.action(ArgAction::SetTrue),
-        OptionKind::Integer => arg
-            .value_name("NUMBER")
-            .value_parser(value_parser!(i64))
-            .allow_negative_numbers(true),
-        OptionKind::TextList => arg.value_name("TEXT").action(ArgAction::Append),
-        OptionKind::Text => arg.value_name("TEXT"),
-        OptionKind::Endpoint => arg.value_name("URL"),
-        OptionKind::Secret => arg.value_name("SECRET"),
-        OptionKind::File => arg.value_name("FILE"),
-    }
-}
-
-/// The driver's flags that were given.
-fn flags(specs: &[OptionSpec], matches: &ArgMatches) -> Flags {
-    let flag = |spec: &OptionSpec| {
-        let name = spec.name.as_str();
-        Some(match spec.kind {
-            OptionKind::Boolean => Flag::Boolean(matches.get_flag(name)),
-            OptionKind::Integer => Flag::Integer(*matches.get_one(name)?),
-            OptionKind::TextList => {
-                Flag::TextList(matches.get_many::<String>(name)?.cloned().collect())
-            }
-            _ => Flag::Text(matches.get_one::<String>(name)?.clone()),
-        })
-    };
-    specs
-        .iter()
-        .filter_map(|spec| Some((spec.name.clone(), flag(spec)?)))
-        .collect()
-}
-
-fn store(matches: &ArgMatches) -> Result<Store, Failure> {
-    match matches
-        .get_one::<PathBuf>("storage-path")
-        .filter(|path| !path.as_os_str().is_empty())
-    {
-        Some(path) => {
-            let path = std::path::absolute(path)
-                .with_context(|| format!("cannot use the store {}", path.display()))
-                .map_err(|e| Failure::new(Exit::Usage, e))?;
-            Ok(Store::at(path))
-        }
-        None => Store::of_user().ok_or_else(|| {
-            let error = anyhow::anyhow!("there is no home directory for the store of machines");
-            let hint = Some("name the store with --storage-path".to_owned());
-            Failure {
-                hint,
-                ..Failure::new(Exit::Usage, error)
-            }
-        }),
-    }
-}
-
-/// The first SIGINT, SIGTERM or SIGHUP asks to stop and to undo; the second one ends the process.
+/// A wish to stop by signals. A second one ends the process; a creation then leaves something behind.
 fn cancel_on_signals(name: &str, operation: &str) -> Cancel {
-    let cancel = Cancel::default();
-    let (asked, name) = (AtomicBool::new(false), name.to_owned());
     let is_create = operation == "create";
-    let handler_cancel = cancel.clone();
-    let handler = move || {
-        if asked.swap(true, Ordering::SeqCst) {
-            if is_create {
-                warn(&format!(
-                    "stopped; `btcloud-host run remove {name}` removes what may be left"
-                ));
-            }
-            process::exit(Exit::Interrupted as i32);
+    let name = name.to_owned();
+    super::cancel_on_signals(move || {
+        if is_create {
+            warn(&format!(
+                "stopped; `btcloud-host run remove {name}` removes what may be left"
+            ));
         }
-        warn("interrupted; a second signal stops at once");
-        handler_cancel.set();
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        warn(&format!("signals cannot be handled: {error}"));
-    }
-    cancel
+    })
 }

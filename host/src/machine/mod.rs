@@ -1,5 +1,6 @@
 //! The machine service: what both doors do with a machine.
 
+mod account;
 mod driver;
 mod error;
 mod options;
@@ -21,11 +22,12 @@ use crate::capability::log::{Level, Log, Reporter, clean};
 use crate::capability::secret::Secrets;
 use crate::capability::state::{SaveState, State as StateCapability};
 use crate::contract::types::ErrorKind;
-use crate::contract::{self, OptionSpec, State, Status};
+use crate::contract::{self, Description, OptionKind, OptionSpec, State, Status};
 use crate::files;
 use options::Options;
 
 pub use crate::sandbox::Change;
+pub use account::{Account, Found};
 pub use driver::{LazyDriver, Loaded};
 pub use error::Error;
 pub use options::{Flag, Flags, Variables};
@@ -70,6 +72,64 @@ impl Surroundings {
             client: Client::default(),
         }
     }
+
+    /// What a driver with that description may use in one operation.
+    fn capabilities(
+        &self,
+        description: &Description,
+        options: &Options,
+        cancel: Cancel,
+        keys: Keys,
+        sink: Box<dyn SaveState>,
+    ) -> Capabilities {
+        let secrets = Arc::new(options.secrets.clone());
+        let grant = Grant {
+            endpoints: options.endpoints.clone(),
+            commands: description.commands.iter().cloned().collect(),
+        };
+        Capabilities {
+            http: Http::new(
+                self.client.trusting(&options.trust),
+                Arc::new(grant),
+                Arc::clone(&secrets),
+                Arc::clone(&self.time),
+            ),
+            keys,
+            state: StateCapability(sink),
+            clock: Clock {
+                time: Arc::clone(&self.time),
+                cancel,
+            },
+            log: Log::new(Arc::clone(&self.reporter), secrets),
+        }
+    }
+
+    /// Tells the user what others could read on the way. Not with every question for a status: what the plugin tells then
+    /// would stand in the output of commands that scripts read.
+    fn warn_of_risks(&self, prepared: &Prepared) {
+        let is_insecure = prepared.options.is_insecure;
+        let of_kind = |option: &&OptionSpec| option.kind == OptionKind::Insecure;
+        let insecure = prepared.loaded.description.options.iter().find(of_kind);
+        for endpoint in prepared.options.endpoints.values() {
+            let line = if endpoint.is_unprotected() {
+                format!("requests to {endpoint} are not encrypted; others can read them")
+            } else if let Some(option) = insecure.filter(|_| is_insecure && endpoint.is_encrypted())
+            {
+                let member = option.config_key.as_ref();
+                let stored = member.map_or_else(String::new, |member| {
+                    format!(" or \"{member}\": false in config.json")
+                });
+                format!(
+                    "the TLS certificate of {endpoint} is not verified, as --{}{stored} says; others may read and change \
+                     what is sent",
+                    option.name
+                )
+            } else {
+                continue;
+            };
+            self.reporter.log(Level::Warning, &line);
+        }
+    }
 }
 
 /// One machine. Operations run one at a time; what is remembered can be asked for meanwhile.
@@ -94,6 +154,18 @@ impl Machine {
             operation: Mutex::default(),
             remembered: Arc::new(Mutex::new(remembered)),
         }
+    }
+
+    /// The machine that `record` tells of, with options that are not in it.
+    fn with_options(
+        driver: Arc<LazyDriver>,
+        surroundings: Surroundings,
+        record: Record,
+        options: Arc<Options>,
+    ) -> Self {
+        let machine = Self::new(driver, surroundings, record);
+        machine.remembered().options = Some(options);
+        machine
     }
 
     /// The driver that runs its operations.
@@ -161,15 +233,7 @@ impl Machine {
     pub fn check(&self) -> Result<(), Error> {
         let _operation = lock(&self.operation);
         let prepared = self.prepare()?;
-        for endpoint in prepared
-            .options
-            .endpoints
-            .values()
-            .filter(|e| e.is_unprotected())
-        {
-            let line = format!("requests to {endpoint} are not encrypted; others can read them");
-            self.surroundings.reporter.log(Level::Warning, &line);
-        }
+        self.surroundings.warn_of_risks(&prepared);
         let capabilities =
             self.capabilities(&prepared, self.surroundings.cancel.clone(), Keys::Denied);
         let answer = prepared
@@ -197,7 +261,8 @@ impl Machine {
             remembered.persist()?;
             remembered.record.ssh_key_path()
         };
-        let keys = key_path.map_or(Keys::Denied, Keys::At);
+        let given = prepared.options.ssh_key.clone();
+        let keys = key_path.map_or(Keys::Denied, |path| Keys::At { path, given });
         let capabilities = self.capabilities(&prepared, self.surroundings.cancel.clone(), keys);
         let made = prepared
             .loaded
@@ -227,6 +292,7 @@ impl Machine {
     /// Why it could not be done. A removal has done what it could.
     pub fn change(&self, change: Change) -> Result<(), Error> {
         let _operation = lock(&self.operation);
+        self.surroundings.warn_of_risks(&self.prepare()?);
         self.run(change)
     }
 
@@ -391,37 +457,17 @@ impl Machine {
     }
 
     fn capabilities(&self, prepared: &Prepared, cancel: Cancel, keys: Keys) -> Capabilities {
-        let Surroundings {
-            reporter,
-            time,
-            client,
-            ..
-        } = &self.surroundings;
-        let description = &prepared.loaded.description;
-        let secrets = Arc::new(prepared.options.secrets.clone());
-        let grant = Grant {
-            endpoints: prepared.options.endpoints.clone(),
-            commands: description.commands.iter().cloned().collect(),
-        };
         let sink = RecordSink {
             remembered: Arc::clone(&self.remembered),
             loaded: Arc::clone(&prepared.loaded),
         };
-        Capabilities {
-            http: Http::new(
-                client.clone(),
-                Arc::new(grant),
-                Arc::clone(&secrets),
-                Arc::clone(time),
-            ),
+        self.surroundings.capabilities(
+            &prepared.loaded.description,
+            &prepared.options,
+            cancel,
             keys,
-            state: StateCapability(Box::new(sink)),
-            clock: Clock {
-                time: Arc::clone(time),
-                cancel,
-            },
-            log: Log::new(Arc::clone(reporter), secrets),
-        }
+            Box::new(sink),
+        )
     }
 
     fn run(&self, change: Change) -> Result<(), Error> {
@@ -612,9 +658,18 @@ fn sane(status: Status) -> Result<Status, contract::Error> {
     ))
 }
 
-/// An id for a new machine: 80 random bits.
+/// The random bytes of a machine's id.
+const ID_BYTES: usize = 10;
+
+/// Whether this can be a machine's id.
+fn is_id(text: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == 2 * ID_BYTES && text.bytes().all(is_digit)
+}
+
+/// An id for a new machine.
 fn mint_id() -> Result<String, Error> {
-    let mut bytes = [0; 10];
+    let mut bytes = [0; ID_BYTES];
     getrandom::fill(&mut bytes).map_err(|e| Error::Random(e.to_string()))?;
     Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
 use super::{Error, Record};
-use crate::capability::http::Endpoint;
+use crate::capability::http::{Endpoint, Trust};
+use crate::capability::keys::{GivenKey, KeyError};
 use crate::capability::secret::{Secret, Secrets};
-use crate::contract::{OptionKind, OptionSpec, Value};
+use crate::contract::{OptionKind, OptionScope, OptionSpec, Value};
 use crate::files;
 
 /// The most bytes of a file that is an option's value.
@@ -37,10 +39,18 @@ pub type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
 /// A driver's options with their values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Options {
-    /// The values of those that are set or have a default; a secret's is only whether it is set.
+    /// The values of those that are set or have a default; of those that are withheld only whether they are set.
     pub(super) values: BTreeMap<String, Value>,
     pub(super) endpoints: BTreeMap<String, Endpoint>,
     pub(super) secrets: Secrets,
+    /// Whether the endpoints' certificates are not verified.
+    pub(super) is_insecure: bool,
+    /// The certificates, in PEM, by which those of the endpoints are verified.
+    pub(super) certificates: Option<String>,
+    /// By what the endpoints' certificates are verified.
+    pub(super) trust: Trust,
+    /// The SSH key that the machine shall have.
+    pub(super) ssh_key: Option<Arc<GivenKey>>,
 }
 
 impl Options {
@@ -84,7 +94,23 @@ impl Options {
         Ok(options)
     }
 
-    /// From what is stored of a machine. The environment overrides the secrets, so that they can be changed.
+    /// Those that are about the account, from flags, the environment and the defaults.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::from_flags`].
+    pub(super) fn of_account(
+        specs: &[OptionSpec],
+        flags: &Flags,
+        variables: &Variables,
+    ) -> Result<Self, Error> {
+        let of_account = |spec: &&OptionSpec| spec.scope == OptionScope::Account;
+        let specs: Vec<_> = specs.iter().filter(of_account).cloned().collect();
+        Self::from_flags(&specs, flags, variables)
+    }
+
+    /// From what is stored of a machine. The environment overrides the secrets and how certificates are verified, so that
+    /// these can be changed.
     ///
     /// # Errors
     ///
@@ -101,6 +127,13 @@ impl Options {
             let flag = match (spec.kind, kept) {
                 (OptionKind::Secret, _) => variable(spec, variables)
                     .or_else(|| Some(Flag::Text(stored.get(&spec.name)?.expose().to_owned()))),
+                (OptionKind::Insecure, kept) => variable(spec, variables)
+                    .or_else(|| Some(Flag::Boolean(!kept.and_then(Json::as_bool)?))),
+                (OptionKind::Certificates, Some(json)) => {
+                    variable(spec, variables).or_else(|| from_json(json))
+                }
+                // Their files are not there any more, or others by now.
+                (OptionKind::SshKey, _) => None,
                 (_, Some(json)) => Some(from_json(json).ok_or_else(|| {
                     let key = spec.config_key.as_deref().unwrap_or_default();
                     Error::Record(format!("the value of {key} is of the wrong type"))
@@ -120,12 +153,23 @@ impl Options {
             let Some(key) = &spec.config_key else {
                 continue;
             };
+            match (spec.kind, &self.certificates) {
+                (OptionKind::Insecure, _) => {
+                    record.set(key, !self.is_insecure);
+                    continue;
+                }
+                (OptionKind::Certificates, Some(pem)) => {
+                    record.set(key, pem.as_str());
+                    continue;
+                }
+                _ => {}
+            }
             match self.values.get(&spec.name) {
                 Some(Value::Text(text)) => record.set(key, text.as_str()),
                 Some(Value::Integer(number)) => record.set(key, *number),
                 Some(Value::Boolean(on)) => record.set(key, *on),
                 Some(Value::TextList(list)) => record.set(key, list.as_slice()),
-                Some(Value::Secret(_)) | None => drop(record.take(key)),
+                Some(Value::Withheld(_)) | None => drop(record.take(key)),
             }
         }
     }
@@ -138,11 +182,23 @@ impl Options {
                 Ok(number) => Value::Integer(number),
                 Err(_) => return Err(malformed(spec, format!("\"{text}\" is not a whole number"))),
             },
-            (OptionKind::Boolean, Flag::Boolean(on)) => Value::Boolean(on),
-            (OptionKind::Boolean, Flag::Text(text)) => match parse_bool(&text) {
-                Some(on) => Value::Boolean(on),
-                None => return Err(malformed(spec, format!("\"{text}\" is not true or false"))),
-            },
+            (OptionKind::Boolean, flag @ (Flag::Boolean(_) | Flag::Text(_))) => {
+                Value::Boolean(switch(spec, flag)?)
+            }
+            (OptionKind::Insecure, flag @ (Flag::Boolean(_) | Flag::Text(_))) => {
+                self.is_insecure = switch(spec, flag)?;
+                self.set_trust(spec)?;
+                Value::Boolean(self.is_insecure)
+            }
+            (OptionKind::Certificates, Flag::Text(text)) => {
+                self.certificates = Some(contents(spec, text)?);
+                self.set_trust(spec)?;
+                Value::Withheld(true)
+            }
+            (OptionKind::SshKey, Flag::Text(text)) => {
+                self.ssh_key = Some(Arc::new(ssh_key(spec, &text)?));
+                Value::Withheld(true)
+            }
             (OptionKind::TextList, Flag::TextList(list)) => Value::TextList(list),
             (OptionKind::TextList, Flag::Text(text)) => {
                 let items = text
@@ -162,7 +218,7 @@ impl Options {
                 // A key that was copied with a line break would never match, and nobody could see why.
                 self.secrets
                     .insert(spec.name.clone(), Secret::from(text.trim()));
-                Value::Secret(true)
+                Value::Withheld(true)
             }
             (OptionKind::File, Flag::Text(text)) => Value::Text(contents(spec, text)?),
             (_, flag) => {
@@ -178,6 +234,44 @@ impl Options {
         self.values.insert(spec.name.clone(), value);
         Ok(())
     }
+
+    fn set_trust(&mut self, spec: &OptionSpec) -> Result<(), Error> {
+        self.trust = match (self.is_insecure, &self.certificates) {
+            (true, _) => Trust::Anybody,
+            (false, None) => Trust::System,
+            (false, Some(pem)) => Trust::in_pem(pem).ok_or_else(|| {
+                malformed(spec, "there are no valid certificates in PEM".to_owned())
+            })?,
+        };
+        Ok(())
+    }
+}
+
+fn switch(spec: &OptionSpec, flag: Flag) -> Result<bool, Error> {
+    match flag {
+        Flag::Boolean(on) => Ok(on),
+        Flag::Text(text) => parse_bool(&text)
+            .ok_or_else(|| malformed(spec, format!("\"{text}\" is not true or false"))),
+        Flag::Integer(_) | Flag::TextList(_) => Err(malformed(spec, "it is a switch".to_owned())),
+    }
+}
+
+fn ssh_key(spec: &OptionSpec, path: &str) -> Result<GivenKey, Error> {
+    GivenKey::read(Path::new(path)).map_err(|error| {
+        let hint = match error {
+            KeyError::NotAKey(_) => Some(format!(
+                "`ssh-keygen -p -f {path}` writes a key in the form of today's OpenSSH"
+            )),
+            KeyError::Encrypted(_) => {
+                Some(format!("`ssh-keygen -p -f {path}` removes a passphrase"))
+            }
+            _ => None,
+        };
+        Error::Option {
+            message: format!("--{}: {error}", spec.name),
+            hint,
+        }
+    })
 }
 
 /// Takes the secrets out of a record that an older driver kept.
@@ -268,12 +362,28 @@ pub(super) fn secrets_from_json(json: &[u8]) -> Result<Secrets, serde_json::Erro
 mod tests {
     use super::*;
 
+    /// Of an authority that signs nothing.
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBijCCAS+gAwIBAgIUWAvK2zfjnE/uQU9q1IY9chmudLcwCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOdGVzdCBhdXRob3JpdHkwIBcNMjYxMTI0MjE1NjI2WhgPMjEy
+NjEwMzEyMTU2MjZaMBkxFzAVBgNVBAMMDnRlc3QgYXV0aG9yaXR5MFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAEG6edmAp6V+YVPmmyKD9FE71JvVVxgLvmGM2c6q16
+HatQcqku53jeX8SoGOceWehuk7t2hqmI3mb17E3gn+wrZKNTMFEwHQYDVR0OBBYE
+FBy7sKJ7tWdXE9O4w7M+0QO41WvNMB8GA1UdIwQYMBaAFBy7sKJ7tWdXE9O4w7M+
+0QO41WvNMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAN9lqY9e
+y6/tA4CWuf/AxaLmPxhGXrgFJ2p5t4QHB+vfAiEAgWKMHqglyHgKOdVpWw5uR2x1
+6w2zgwTX9z5whzXANWw=
+-----END CERTIFICATE-----
+";
+
     fn spec(name: &str, kind: OptionKind) -> OptionSpec {
         OptionSpec {
             name: format!("x-{name}"),
             env: format!("X_{}", name.to_uppercase()),
             help: String::new(),
             kind,
+            scope: OptionScope::Machine,
             required: None,
             default: None,
             config_key: Some(name.to_owned()),
@@ -340,7 +450,8 @@ mod tests {
                 "http://h/p",
                 Value::Text("http://h/p".to_owned()),
             ),
-            (OptionKind::Secret, " s3cret\n", Value::Secret(true)),
+            (OptionKind::Secret, " s3cret\n", Value::Withheld(true)),
+            (OptionKind::Insecure, "1", Value::Boolean(true)),
             (
                 OptionKind::File,
                 "#cloud-config",
@@ -365,6 +476,12 @@ mod tests {
             (OptionKind::Integer, text("many")),
             (OptionKind::Boolean, text("maybe")),
             (OptionKind::Endpoint, text("nowhere")),
+            (OptionKind::Insecure, text("perhaps")),
+            (
+                OptionKind::Certificates,
+                text("-----BEGIN CERTIFICATE-----"),
+            ),
+            (OptionKind::SshKey, text("/does/not/exist")),
             (OptionKind::Text, Flag::Integer(1)),
             (OptionKind::Secret, Flag::TextList(vec!["x".to_owned()])),
         ];
@@ -392,6 +509,8 @@ mod tests {
             spec("List", OptionKind::TextList),
             spec("Url", OptionKind::Endpoint),
             spec("Key", OptionKind::Secret),
+            spec("Verify", OptionKind::Insecure),
+            spec("Roots", OptionKind::Certificates),
         ];
         let flags = [
             ("x-Text", text("a")),
@@ -400,6 +519,8 @@ mod tests {
             ("x-List", Flag::TextList(vec!["a,b".to_owned()])),
             ("x-Url", text("https://h/")),
             ("x-Key", text("hunter2hunter2")),
+            ("x-Verify", Flag::Boolean(false)),
+            ("x-Roots", text(CERTIFICATE)),
         ];
         let flags = flags.map(|(name, flag)| (name.to_owned(), flag)).into();
         let options = Options::from_flags(&specs, &flags, &|_| None).unwrap();
@@ -410,6 +531,44 @@ mod tests {
         let secrets = secrets_from_json(&secrets_to_json(&options.secrets)).unwrap();
         let stored = Options::from_stored(&specs, &record, &secrets, &|_| None).unwrap();
         assert_eq!(stored, options);
+    }
+
+    #[test]
+    fn an_old_machine_is_as_unverified_as_it_was_unless_the_environment_says_otherwise() {
+        let specs = [
+            spec("Verify", OptionKind::Insecure),
+            spec("Roots", OptionKind::Certificates),
+        ];
+        let trust = |kept: &[(&str, Json)], variable: Option<&'static str>| {
+            let mut record = Record::default();
+            for (key, value) in kept {
+                record.set(key, value.clone());
+            }
+            let variables =
+                move |name: &str| variable.filter(|_| name == "X_VERIFY").map(str::to_owned);
+            Options::from_stored(&specs, &record, &Secrets::default(), &variables)
+                .unwrap()
+                .trust
+        };
+        let unverified = [("Verify", json!(false))];
+        let roots = [("Verify", json!(false)), ("Roots", json!(CERTIFICATE))];
+        assert_eq!(trust(&unverified, None), Trust::Anybody);
+        assert_eq!(trust(&unverified, Some("0")), Trust::System);
+        assert_eq!(trust(&[], None), Trust::System);
+        assert_eq!(trust(&[("Verify", json!(true))], Some("1")), Trust::Anybody);
+        assert_eq!(trust(&roots, None), Trust::Anybody);
+        assert!(matches!(trust(&roots, Some("0")), Trust::Only(_)));
+    }
+
+    #[test]
+    fn only_what_is_about_the_account_is_asked_for_where_there_is_no_machine() {
+        let mut key = spec("Key", OptionKind::Text);
+        key.scope = OptionScope::Account;
+        let mut zone = spec("Zone", OptionKind::Text);
+        zone.required = Some("Please.".to_owned());
+        let flags = [("x-Key".to_owned(), text("k"))].into();
+        let options = Options::of_account(&[key, zone], &flags, &|_| None).unwrap();
+        assert_eq!(options.values.len(), 1);
     }
 
     #[test]

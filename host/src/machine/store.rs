@@ -82,6 +82,31 @@ impl Store {
         Ok((record, driver_name.to_owned()))
     }
 
+    /// The names of the machines, in their order. What is no machine's directory is left out.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read. One that is not there yet is empty.
+    pub fn names(&self) -> Result<Vec<String>, Error> {
+        let directory = self.0.join("machines");
+        let entries = match fs::read_dir(&directory) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|e| Error::store(&directory, e))?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| Error::store(&directory, e))?;
+            if let Ok(name) = entry.file_name().into_string()
+                && is_machine_name(&name)
+                && self.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// The whole configuration of a machine, with `record` in the place of its own.
     ///
     /// # Errors
@@ -239,8 +264,10 @@ mod tests {
         record.set("VmId", "2");
         update(&store.directory("m1"), &record).unwrap();
         assert_eq!(store.load("m1").unwrap(), (record, "btcloud".to_owned()));
+        fs::create_dir(store.directory("empty")).unwrap();
+        assert_eq!(store.names().unwrap(), ["m1"]);
         store.remove("m1").unwrap();
-        assert!(!store.contains("m1"));
+        assert!(!store.contains("m1") && store.names().unwrap().is_empty());
         assert!(matches!(store.load("m1"), Err(Error::NoSuchMachine { .. })));
     }
 

@@ -186,13 +186,16 @@ fn create_flag(spec: &OptionSpec) -> CreateFlag {
         usage: spec.help.clone(),
         env_var: spec.env.clone(),
         value: match spec.kind {
-            OptionKind::Boolean => FlagValue::Bool(false),
+            OptionKind::Boolean | OptionKind::Insecure => FlagValue::Bool(false),
             // The description was checked: a default of a number is one.
             OptionKind::Integer => FlagValue::Int(default.parse().unwrap_or_default()),
             OptionKind::TextList => FlagValue::StringSlice(Vec::new()),
-            OptionKind::Text | OptionKind::Endpoint | OptionKind::Secret | OptionKind::File => {
-                FlagValue::String(default)
-            }
+            OptionKind::Text
+            | OptionKind::Endpoint
+            | OptionKind::Secret
+            | OptionKind::File
+            | OptionKind::SshKey
+            | OptionKind::Certificates => FlagValue::String(default),
         },
     }
 }

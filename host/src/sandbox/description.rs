@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::capability::http::Endpoint;
+use crate::capability::http::{Endpoint, is_command};
 use crate::contract::{Description, OptionKind, OptionSpec};
 
 /// The most options and the most API commands of a driver.
@@ -32,11 +32,19 @@ pub(super) fn validate(description: &Description) -> Result<(), String> {
     if options.len() > MAX_ITEMS || commands.len() > MAX_ITEMS {
         return Err(format!("it has more than {MAX_ITEMS} options or commands"));
     }
-    if !commands
-        .iter()
-        .all(|c| is_word(c, |b| b.is_ascii_alphanumeric()))
-    {
-        return Err("it lists an API command that is not of letters and digits".to_owned());
+    if !commands.iter().all(|command| is_command(command)) {
+        return Err(
+            "it lists an API command that is neither a name nor a method with a path".to_owned(),
+        );
+    }
+    for kind in [
+        OptionKind::SshKey,
+        OptionKind::Insecure,
+        OptionKind::Certificates,
+    ] {
+        if options.iter().filter(|option| option.kind == kind).count() > 1 {
+            return Err(format!("it has two options of the kind {kind:?}"));
+        }
     }
     let mut names = BTreeSet::new();
     let mut keys = BTreeSet::new();
@@ -60,6 +68,7 @@ fn validate_option(driver: &str, option: &OptionSpec) -> Result<(), String> {
         env,
         help,
         kind,
+        scope: _,
         required,
         default,
         config_key,
@@ -127,6 +136,7 @@ fn is_word(text: &str, allowed: impl Fn(u8) -> bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::OptionScope;
 
     fn option() -> OptionSpec {
         OptionSpec {
@@ -134,6 +144,7 @@ mod tests {
             env: "CLOUD_ZONE".to_owned(),
             help: "The zone".to_owned(),
             kind: OptionKind::Text,
+            scope: OptionScope::Machine,
             required: None,
             default: None,
             config_key: Some("Zone".to_owned()),
@@ -157,11 +168,23 @@ mod tests {
     #[test]
     fn what_the_host_relies_on_is_checked() {
         type Spoil = fn(&mut Description);
-        let cases: [(Spoil, &str); 12] = [
+        let cases: [(Spoil, &str); 13] = [
             (|d| d.name = "../evil".to_owned(), "name"),
             (|d| d.version = "new".to_owned(), "version"),
             (|d| d.commands.push("a&b".to_owned()), "command"),
             (|d| d.options.push(option()), "twice"),
+            (
+                |d| {
+                    let key = |name: &str| OptionSpec {
+                        name: format!("cloud-{name}"),
+                        kind: OptionKind::SshKey,
+                        config_key: None,
+                        ..option()
+                    };
+                    d.options.extend([key("a"), key("b")]);
+                },
+                "two options of the kind",
+            ),
             (
                 |d| d.options[0].name = "swarm".to_owned(),
                 "name is not cloud-",

@@ -14,7 +14,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::capability::Capabilities;
 use crate::capability::log::clean;
-use crate::contract::{self, Description, DriverPre, Machine, Status};
+use crate::contract::{self, Description, DriverPre, FoundMachine, Machine, Status, Value};
 
 pub use cache::Cache;
 pub use limits::{Limit, Limits};
@@ -209,6 +209,23 @@ impl Driver {
             )));
         }
         Ok(answers)
+    }
+
+    /// What the account has that bears the driver's marks.
+    ///
+    /// # Errors
+    ///
+    /// If the driver does not run to its end; the driver's own answer is within.
+    pub fn survey(
+        &self,
+        capabilities: Capabilities,
+        options: &[(String, Value)],
+    ) -> Result<Result<Vec<FoundMachine>, contract::Error>, Error> {
+        self.call(capabilities, |driver, store| {
+            driver
+                .machine_driver_lifecycle()
+                .call_survey(store, options)
+        })
     }
 
     /// Runs one function of an instance made for it.

@@ -496,6 +496,139 @@ fn another_driver_can_be_named() {
         .fails(2);
 }
 
+#[test]
+fn what_no_store_knows_is_found_and_removed_on_request() {
+    let lab = Lab::new();
+    let gc = |arguments: &[&str]| {
+        let mut host = lab.command(program("btcloud-host"));
+        lab.finish(host.arg("gc").args(arguments))
+    };
+    let nothing = "Nothing was found that does not belong to a machine of this store";
+    assert_eq!(gc(&[]).ok(), nothing);
+    let before = lab.cloud.inventory();
+    let with_all = [
+        "--btcloud-cidr",
+        "192.0.2.0/24",
+        "--btcloud-disk-offering",
+        "Data 20 GB",
+    ];
+    create(&lab, "kept", &[]).ok();
+    let kept = lab.cloud.inventory();
+    create(&lab, "lost", &with_all).ok();
+    create(&lab, "nat", &["--btcloud-address", "static-nat"]).ok();
+    create(&lab, "basic", &["--btcloud-zone", "uk-basic-1"]).ok();
+    assert_eq!(gc(&[]).ok(), nothing);
+
+    let id = |name: &str| {
+        lab.config(name)["Driver"]["MachineID"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let (lost, nat, basic, kept_id) = (id("lost"), id("nat"), id("basic"), id("kept"));
+    for name in ["lost", "nat", "basic"] {
+        fs::remove_dir_all(lab.machine_directory(name)).unwrap();
+    }
+    let listed = gc(&[]);
+    for (name, id, parts) in [
+        (
+            "lost",
+            &lost,
+            [
+                "virtual machine lost (",
+                "firewall rule for 22/tcp of ",
+                "data disk ",
+            ]
+            .as_slice(),
+        ),
+        (
+            "nat",
+            &nat,
+            &[
+                "virtual machine nat (",
+                "public address ",
+                "SSH key pair nat-",
+            ],
+        ),
+        (
+            "basic",
+            &basic,
+            &["virtual machine basic (", "security group basic-"],
+        ),
+    ] {
+        assert!(
+            listed.ok().contains(&format!("{name} ({id})")),
+            "{listed:?}"
+        );
+        for part in parts {
+            assert!(listed.stdout.contains(part), "{part}: {listed:?}");
+        }
+    }
+    assert!(!listed.stdout.contains(&kept_id), "{listed:?}");
+    let json: serde_json::Value = serde_json::from_str(gc(&["--json"]).ok()).unwrap();
+    assert_eq!(json.as_array().unwrap().len(), 3);
+
+    // Only what was listed can be removed, and a store that cannot be read keeps anything from being removed.
+    for id in [kept_id.as_str(), "x"] {
+        assert!(gc(&["--remove", id]).fails(2).contains(id));
+    }
+    let config = lab.machine_directory("kept").join("config.json");
+    let contents = fs::read(&config).unwrap();
+    fs::write(&config, "{").unwrap();
+    assert!(gc(&["--remove", &lost]).fails(1).contains("config.json"));
+    assert!(gc(&[]).stderr.contains("config.json"));
+    fs::write(&config, contents).unwrap();
+
+    let removed = gc(&["--remove", &lost, "--remove", &nat, "--remove", &basic]);
+    assert!(
+        removed.ok().contains(&format!("Removed lost ({lost})")),
+        "{removed:?}"
+    );
+    assert_eq!(lab.cloud.inventory(), kept);
+    assert_eq!(gc(&[]).ok(), nothing);
+    lab.run(&["remove", "kept"]).ok();
+    assert_eq!(lab.cloud.inventory(), before);
+}
+
+#[test]
+fn a_machine_can_have_a_key_that_is_there() {
+    let lab = Lab::new();
+    let before = lab.cloud.inventory();
+    let key = lab.home().join("id");
+    let keygen = |arguments: &[&str]| {
+        let mut command = lab.command("ssh-keygen");
+        lab.finish(
+            command
+                .args(["-q", "-f", key.to_str().unwrap()])
+                .args(arguments),
+        )
+    };
+    keygen(&["-t", "rsa", "-b", "2048", "-N", "", "-m", "PEM"]).ok();
+    let option = ["--btcloud-ssh-key", key.to_str().unwrap()];
+    create(&lab, "m1", &option).ok();
+    let directory = lab.machine_directory("m1");
+    assert_eq!(
+        fs::read(directory.join("id_rsa")).unwrap(),
+        fs::read(&key).unwrap()
+    );
+    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
+    let copied = fs::read_to_string(directory.join("id_rsa.pub")).unwrap();
+    assert!(public.starts_with(copied.trim_end()), "{public} / {copied}");
+    lab.run(&["remove", "m1"]).ok();
+    assert!(key.exists());
+
+    keygen(&["-p", "-P", "", "-N", "sesame"]).ok();
+    let outcome = create(&lab, "m1", &option);
+    assert!(outcome.fails(2).contains("has a passphrase"), "{outcome:?}");
+    fs::remove_file(&key).unwrap();
+    let outcome = create(&lab, "m1", &option);
+    assert!(
+        outcome.fails(2).contains("--btcloud-ssh-key"),
+        "{outcome:?}"
+    );
+    assert_eq!(lab.cloud.inventory(), before);
+}
+
 /// The README's table of options is made from the component's description. `UPDATE_README=1` has this test write it.
 #[test]
 fn the_readme_has_the_drivers_options() {

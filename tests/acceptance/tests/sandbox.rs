@@ -11,7 +11,9 @@ use btcloud_host::builtin;
 use btcloud_host::capability::clock::Cancel;
 use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::contract::types::ErrorKind;
-use btcloud_host::machine::{Error, Flag, LazyDriver, Machine, Record, Store, Surroundings};
+use btcloud_host::machine::{
+    Account, Change, Error, Flag, LazyDriver, Machine, Record, Store, Surroundings,
+};
 use btcloud_host::sandbox::{self, Driver, Limit, Limits};
 use cloudstack_simulator::{CloudConfig, Simulator};
 
@@ -107,7 +109,7 @@ fn a_driver_sees_its_options_but_not_its_secrets() {
     ];
     let seen = lab(&options).machine.check().unwrap_err().to_string();
     for part in [
-        "Secret(true)",
+        "Withheld(true)",
         "-7",
         "true",
         r#"["a", "b"]"#,
@@ -394,5 +396,38 @@ fn the_built_in_driver_imports_what_its_standard_library_links_and_the_contract(
         let is_expected =
             import.starts_with("machine:driver/") || STANDARD_LIBRARY.contains(&import.as_str());
         assert!(is_expected, "the driver imports {import}");
+    }
+}
+
+#[test]
+fn a_survey_sees_the_accounts_options_alone_and_is_held_to_the_contract() {
+    let account = |path: &str| {
+        let recorder = Arc::new(Recorder::default());
+        let surroundings = Surroundings::of_process(recorder, Cancel::default());
+        let driver = LazyDriver::new(fs::read(PROBE).unwrap(), Limits::default(), None);
+        let flags = [
+            ("endpoint", format!("http://127.0.0.1:9/{path}")),
+            ("key", KEY.to_owned()),
+            ("mode", "panic".to_owned()),
+        ];
+        let flags = flags.map(|(name, value)| (format!("probe-{name}"), Flag::Text(value)));
+        Account::new(Arc::new(driver), surroundings, &flags.into()).unwrap()
+    };
+    let good = account("api");
+    let found = good.survey().unwrap();
+    let [machine] = found.as_slice() else {
+        panic!("{found:?}")
+    };
+    let part = &machine.parts[0];
+    assert!(
+        part.contains("127.0.0.1:9") && part.contains("Withheld(true)"),
+        "{part}"
+    );
+    assert!(!part.contains(KEY) && !part.contains("panic"), "{part}");
+    assert!(!part.contains(char::is_control), "{part}");
+    good.machine(machine).change(Change::Remove).unwrap();
+    for bad in ["bad-name", "bad-id", "twice"] {
+        let error = account(bad).survey().unwrap_err().to_string();
+        assert!(error.contains("invalid name, id or state"), "{error}");
     }
 }

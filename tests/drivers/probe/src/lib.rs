@@ -23,10 +23,11 @@ mod contract {
 use std::{env, fs, net};
 
 use contract::exports::machine::driver::lifecycle::Guest;
-use contract::machine::driver::http::{self, Auth, CloudstackCredentials, Method, Request};
+use contract::machine::driver::http::{self, Auth, Body, CloudstackCredentials, Method, Request};
 use contract::machine::driver::keys::{self, KeyType};
 use contract::machine::driver::types::{
-    Description, Error, ErrorKind, Machine, MachineStatus, OptionKind, OptionSpec, State, Value,
+    Description, Error, ErrorKind, FoundMachine, Machine, MachineStatus, OptionKind, OptionScope,
+    OptionSpec, State, Value,
 };
 use contract::machine::driver::{clock, log, state};
 
@@ -41,6 +42,10 @@ impl Guest for Probe {
             env: format!("PROBE_{}", name.to_uppercase()),
             help: format!("The {name}"),
             kind,
+            scope: match kind {
+                OptionKind::Endpoint | OptionKind::Secret => OptionScope::Account,
+                _ => OptionScope::Machine,
+            },
             required: None,
             default: None,
             config_key: Some(config_key.to_owned()),
@@ -112,6 +117,26 @@ impl Guest for Probe {
             _ => running(),
         };
         machines.iter().map(|machine| Ok(status(machine))).collect()
+    }
+
+    fn survey(options: Vec<(String, Value)>) -> Result<Vec<FoundMachine>, Error> {
+        let found = |name: &str, id: &str| FoundMachine {
+            name: name.to_owned(),
+            id: id.to_owned(),
+            parts: vec![format!("{options:?}\u{1b}[2J\n")],
+            saved: "{\"Made\": \"before\"}".to_owned(),
+        };
+        // What is found depends on the endpoint, so that tests can choose.
+        let is = |ending: &str| {
+            let mut options = options.iter();
+            options.any(|(_, value)| matches!(value, Value::Text(url) if url.ends_with(ending)))
+        };
+        Ok(match () {
+            () if is("/bad-name") => vec![found("../m1", "0123456789abcdef0123")],
+            () if is("/bad-id") => vec![found("m1", "1")],
+            () if is("/twice") => vec![found("m1", "0123456789abcdef0123"); 2],
+            () => vec![found("m1", "0123456789abcdef0123")],
+        })
     }
 }
 
@@ -217,14 +242,21 @@ fn call(machine: &Machine, method: Method) -> Result<(), Error> {
             Value::TextList(words) if name == "probe-list" => Some(words.concat()),
             _ => None,
         });
+    let params = vec![
+        ("command".to_owned(), "listZones".to_owned()),
+        ("response".to_owned(), "json".to_owned()),
+        ("keyword".to_owned(), words.unwrap_or_default()),
+    ];
+    let (query, body) = match method {
+        Method::Get => (params, None),
+        _ => (Vec::new(), Some(Body::Form(params))),
+    };
     let request = Request {
         endpoint: "probe-endpoint".to_owned(),
         method,
-        params: vec![
-            ("command".to_owned(), "listZones".to_owned()),
-            ("response".to_owned(), "json".to_owned()),
-            ("keyword".to_owned(), words.unwrap_or_default()),
-        ],
+        path: String::new(),
+        query,
+        body,
         auth: Auth::Cloudstack(CloudstackCredentials {
             api_key: "probe-key".to_owned(),
             secret_key: "probe-key".to_owned(),

@@ -1,0 +1,256 @@
+//! The connections: how they are made, bounded and verified, and what their failures mean.
+
+use std::io;
+use std::time::Duration;
+
+use ureq::http::Uri;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Timeout};
+
+use super::endpoint::{EndpointError, is_forbidden};
+use super::{MAX_RESPONSE, MAX_TIMEOUT};
+use crate::contract::http::{Failure, FailureKind, Response};
+
+/// The longest time until a connection is there, its TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The connections, shared by all operations of a process.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// By what certificates are verified.
+    trust: Trust,
+    /// Keeps connections between requests.
+    reading: Agent,
+    /// Connects anew for each request: one that is lost on a connection which the server had just closed could not be
+    /// told from one that the server acted on.
+    changing: Agent,
+    /// The longest time for one exchange.
+    limit: Duration,
+}
+
+impl Client {
+    /// Connections that are verified in that way.
+    pub fn new(trust: Trust) -> Self {
+        let agent = |idle_connections| {
+            let config = Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .proxy(ureq::Proxy::try_from_env())
+                .max_idle_connections(idle_connections)
+                .timeout_connect(Some(CONNECT_TIMEOUT))
+                .user_agent(concat!("btcloud-host/", env!("CARGO_PKG_VERSION")))
+                .tls_config(trust.config())
+                .build();
+            let resolver = GuardedResolver(DefaultResolver::default());
+            Agent::with_parts(config, DefaultConnector::new(), resolver)
+        };
+        Self {
+            reading: agent(4),
+            changing: agent(0),
+            limit: MAX_TIMEOUT,
+            trust,
+        }
+    }
+
+    /// The same with another limit for each exchange than [`MAX_TIMEOUT`].
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The same with certificates verified in that way.
+    pub fn trusting(&self, trust: &Trust) -> Self {
+        match self.trust == *trust {
+            true => self.clone(),
+            false => Self::new(trust.clone()).with_limit(self.limit),
+        }
+    }
+
+    /// Sends a request to `host` and reads the answer.
+    pub(super) fn exchange(
+        &self,
+        host: &str,
+        request: ureq::http::Request<Vec<u8>>,
+        timeout: Duration,
+    ) -> Result<Response, Failure> {
+        let agent = match *request.method() {
+            ureq::http::Method::GET => &self.reading,
+            _ => &self.changing,
+        };
+        let timeout = timeout.min(self.limit);
+        let answer = match request.body().is_empty() {
+            true => {
+                let request = agent.configure_request(request.map(drop));
+                agent.run(request.timeout_global(Some(timeout)).build())
+            }
+            false => {
+                let request = agent.configure_request(request);
+                agent.run(request.timeout_global(Some(timeout)).build())
+            }
+        };
+        let mut answer = answer.map_err(|e| failure(&e, host))?;
+        let retry_after = answer.headers().get(ureq::http::header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let body = answer
+            .body_mut()
+            .with_config()
+            .limit(MAX_RESPONSE)
+            .read_to_vec();
+        let body = body.map_err(|e| Failure {
+            request_sent: true,
+            ..failure(&e, host)
+        })?;
+        Ok(Response {
+            status: answer.status().as_u16(),
+            retry_after,
+            body,
+        })
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(Trust::System)
+    }
+}
+
+/// By what the certificates of endpoints are verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// By the system's authorities.
+    #[default]
+    System,
+    /// By these authorities alone, in DER.
+    Only(Vec<Vec<u8>>),
+    /// By nothing.
+    Anybody,
+}
+
+impl Trust {
+    /// Trust in the certificates of a text in PEM; nothing if it has none, or one that is not valid.
+    pub fn in_pem(pem: &str) -> Option<Self> {
+        let mut authorities = Vec::new();
+        for item in ureq::tls::parse_pem(pem.as_bytes()) {
+            if let ureq::tls::PemItem::Certificate(certificate) = item.ok()? {
+                let der = certificate.der().to_vec();
+                rustls::RootCertStore::empty()
+                    .add(der.clone().into())
+                    .ok()?;
+                authorities.push(der);
+            }
+        }
+        (!authorities.is_empty()).then_some(Self::Only(authorities))
+    }
+
+    fn config(&self) -> TlsConfig {
+        let config = TlsConfig::builder();
+        let config = match self {
+            Self::System => config.root_certs(RootCerts::PlatformVerifier),
+            Self::Only(authorities) => {
+                let certificates: Vec<_> = authorities
+                    .iter()
+                    .map(|der| Certificate::from_der(der).to_owned())
+                    .collect();
+                config.root_certs(RootCerts::new_with_certs(&certificates))
+            }
+            Self::Anybody => config.disable_verification(true),
+        };
+        config.build()
+    }
+}
+
+/// Resolves names as the system does, and refuses forbidden addresses. The connection is made to just those returned.
+#[derive(Debug)]
+struct GuardedResolver(DefaultResolver);
+
+impl Resolver for GuardedResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let resolved = match self.0.resolve(uri, config, timeout) {
+            Err(ureq::Error::Io(_)) => return Err(ureq::Error::HostNotFound),
+            resolved => resolved?,
+        };
+        if let Some(address) = resolved.iter().find(|a| is_forbidden(a.ip())) {
+            return Err(ureq::Error::Other(Box::new(EndpointError::Forbidden(
+                address.ip(),
+            ))));
+        }
+        Ok(resolved)
+    }
+}
+
+/// What went wrong, in the user's words. The URL is left out on purpose: its query holds the API key.
+fn failure(error: &ureq::Error, host: &str) -> Failure {
+    use FailureKind::{BadResponse, Refused, TimedOut, Tls, Unreachable};
+    let (kind, message, request_sent) = match error {
+        ureq::Error::HostNotFound => (
+            Unreachable,
+            format!("the host name {host} cannot be resolved"),
+            false,
+        ),
+        ureq::Error::Other(e) if e.is::<EndpointError>() => (Refused, e.to_string(), false),
+        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => (
+            TimedOut,
+            format!("{host} did not accept a connection in time"),
+            false,
+        ),
+        ureq::Error::Timeout(_) => (TimedOut, format!("{host} did not answer in time"), true),
+        ureq::Error::InvalidProxyUrl | ureq::Error::ConnectProxyFailed(_) => (
+            Unreachable,
+            format!("the proxy for {host} does not work: {error}"),
+            false,
+        ),
+        ureq::Error::ConnectionFailed => (Unreachable, format!("no connection to {host}"), false),
+        ureq::Error::Io(e) => match (tls_error(e), e.kind()) {
+            (Some(tls), _) => (
+                Tls,
+                format!("no secure connection to {host}: {tls}"),
+                // A certificate is refused before anything is sent over the connection.
+                !matches!(tls, rustls::Error::InvalidCertificate(_)),
+            ),
+            (None, io::ErrorKind::ConnectionRefused) => {
+                (Unreachable, format!("{host} refuses connections"), false)
+            }
+            (None, io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => (
+                Unreachable,
+                format!("there is no way to {host}: {e}"),
+                false,
+            ),
+            (None, _) => (
+                Unreachable,
+                format!("the connection to {host} broke: {e}"),
+                true,
+            ),
+        },
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::Pem(_) => (
+            Tls,
+            format!("no secure connection to {host}: {error}"),
+            true,
+        ),
+        ureq::Error::BodyExceedsLimit(_) => (
+            BadResponse,
+            format!("the answer of {host} is larger than {MAX_RESPONSE} bytes"),
+            true,
+        ),
+        _ => (
+            BadResponse,
+            format!("{host} does not answer in HTTP: {error}"),
+            true,
+        ),
+    };
+    Failure {
+        kind,
+        message,
+        request_sent,
+    }
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}

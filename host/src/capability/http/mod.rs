@@ -1,0 +1,689 @@
+//! HTTP to the endpoints that the user configured, and to nothing else.
+
+mod client;
+mod endpoint;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use url::Url;
+
+use crate::capability::clock::TimeSource;
+use crate::capability::secret::{Secret, Secrets};
+use crate::capability::signature;
+use crate::contract;
+use crate::contract::http::{
+    Auth, BasicCredentials, Body, CloudstackCredentials, Failure, FailureKind, Method, Request,
+    Response,
+};
+
+pub use client::{Client, Trust};
+pub use endpoint::{Endpoint, EndpointError};
+
+/// The most bytes of a request: its path, its parameters' names and values, and its body.
+pub const MAX_REQUEST: usize = 64 * 1024;
+
+/// The most bytes of an answer's body.
+pub const MAX_RESPONSE: u64 = 8 * 1024 * 1024;
+
+/// The most requests in one operation: an hour of polling each second, and then some.
+pub const MAX_REQUESTS: u32 = 5_000;
+
+/// The longest time for one exchange.
+pub const MAX_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What one driver may call.
+#[derive(Clone, Debug, Default)]
+pub struct Grant {
+    /// The endpoints by the names of their options.
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// The API's commands, for requests with CloudStack's signature, and methods with paths for others; see
+    /// [`is_command`].
+    pub commands: BTreeSet<String>,
+}
+
+impl Grant {
+    fn permits(&self, method: &str, path: &str) -> bool {
+        let path = if path.is_empty() { "/" } else { path };
+        let is_match = |pattern: &str, segment: &str| {
+            pattern == segment || is_placeholder(pattern) && !segment.is_empty()
+        };
+        let permits = |command: &String| {
+            let Some((granted, pattern)) = command.split_once(' ') else {
+                return false;
+            };
+            let (patterns, segments) = (pattern.split('/'), path.split('/'));
+            granted == method
+                && patterns.clone().count() == segments.clone().count()
+                && patterns.zip(segments).all(|(p, s)| is_match(p, s))
+        };
+        self.commands.iter().any(permits)
+    }
+}
+
+/// Whether a text can be one of a driver's commands: the name of one of CloudStack's, or a method and a path such as
+/// `DELETE /servers/{id}`.
+pub fn is_command(text: &str) -> bool {
+    let is_name = |text: &str| {
+        !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    let Some((method, path)) = text.split_once(' ') else {
+        return is_name(text);
+    };
+    let is_segment = |segment: &str| {
+        is_placeholder(segment)
+            || !segment.is_empty()
+                && segment != "."
+                && segment != ".."
+                && segment
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))
+    };
+    let is_path = path == "/"
+        || path
+            .strip_prefix('/')
+            .is_some_and(|rest| rest.split('/').all(is_segment));
+    ["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method) && text.len() <= 200 && is_path
+}
+
+/// `{id}`: stands for any one segment of a path.
+fn is_placeholder(segment: &str) -> bool {
+    let name = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
+    name.is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// The capability `http`.
+#[derive(Debug)]
+pub struct Http {
+    client: Client,
+    grant: Arc<Grant>,
+    secrets: Arc<Secrets>,
+    time: Arc<dyn TimeSource>,
+    requests_left: u32,
+}
+
+impl Http {
+    /// Calls what `grant` allows, with signatures by `secrets` that expire by `time`.
+    pub fn new(
+        client: Client,
+        grant: Arc<Grant>,
+        secrets: Arc<Secrets>,
+        time: Arc<dyn TimeSource>,
+    ) -> Self {
+        Self {
+            client,
+            grant,
+            secrets,
+            time,
+            requests_left: MAX_REQUESTS,
+        }
+    }
+
+    /// Sends a request that is within the rules. What must not come back in an answer is added to `hidden`.
+    fn exchange(&self, request: Request, hidden: &mut Vec<Secret>) -> Result<Response, Failure> {
+        let Some(endpoint) = self.grant.endpoints.get(&request.endpoint) else {
+            let message = format!("--{} is no endpoint that is set", request.endpoint);
+            return Err(refused(message));
+        };
+        check(&request)?;
+        let Request {
+            method,
+            path,
+            mut query,
+            mut body,
+            auth,
+            timeout_ms,
+            ..
+        } = request;
+        let method_name = name_of(method);
+        let mut authorization = None;
+        if let Auth::Cloudstack(credentials) = &auth {
+            let parameters = match &mut body {
+                None if method == Method::Get => &mut query,
+                Some(Body::Form(form)) if method == Method::Post && query.is_empty() => form,
+                _ => {
+                    return Err(refused(
+                        "a request to CloudStack is a GET with a query or a POST with a form",
+                    ));
+                }
+            };
+            if !path.is_empty() {
+                return Err(refused("a request to CloudStack has no path"));
+            }
+            hidden.push(self.sign(parameters, credentials)?);
+        } else if !self.grant.permits(method_name, &path) {
+            return Err(refused(format!(
+                "the driver may not call {method_name} {path}"
+            )));
+        }
+        match &auth {
+            Auth::Bearer(option) => {
+                let token = self.secret(option)?;
+                authorization = Some(format!("Bearer {}", token.expose()));
+            }
+            Auth::Basic(BasicCredentials { user, password }) => {
+                if user.contains(':') {
+                    return Err(refused("a user's name must have no colon"));
+                }
+                let password = self.secret(password)?.expose();
+                let encoded = STANDARD.encode(format!("{user}:{password}"));
+                hidden.push(Secret::from(encoded.as_str()));
+                authorization = Some(format!("Basic {encoded}"));
+            }
+            Auth::None | Auth::Cloudstack(_) => {}
+        }
+
+        let mut url = endpoint.url().clone();
+        append(&mut url, &path);
+        if !query.is_empty() {
+            url.set_query(Some(&signature::form(&query)));
+        }
+        let mut outgoing = ureq::http::Request::builder()
+            .method(method_name)
+            .uri(url.as_str());
+        if let Some(authorization) = authorization {
+            outgoing = outgoing.header(AUTHORIZATION, authorization);
+        }
+        let content = match body {
+            None => Vec::new(),
+            Some(Body::Form(form)) => {
+                outgoing = outgoing.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+                signature::form(&form).into_bytes()
+            }
+            Some(Body::Json(json)) => {
+                outgoing = outgoing.header(CONTENT_TYPE, "application/json");
+                json.into_bytes()
+            }
+        };
+        // A secret with a line break, above all. The reason could quote it.
+        let outgoing = outgoing
+            .body(content)
+            .map_err(|_| refused("the credentials cannot be sent in a header"))?;
+        let timeout = Duration::from_millis(timeout_ms.max(1).into());
+        self.client.exchange(endpoint.host(), outgoing, timeout)
+    }
+
+    /// Signs the parameters of a command that was granted, and tells the signature.
+    fn sign(
+        &self,
+        parameters: &mut Vec<(String, String)>,
+        credentials: &CloudstackCredentials,
+    ) -> Result<Secret, Failure> {
+        let is_reserved = |name: &str| {
+            let mut reserved = signature::PARAMETERS.iter();
+            reserved.any(|own| own.eq_ignore_ascii_case(name))
+        };
+        if let Some((name, _)) = parameters.iter().find(|(name, _)| is_reserved(name)) {
+            return Err(refused(format!(
+                "the driver's request has {name}, which is the host's"
+            )));
+        }
+        match parameters.iter().find(|(name, _)| name == "command") {
+            Some((_, command)) if self.grant.commands.contains(command) => {}
+            Some((_, command)) => {
+                return Err(refused(format!("the driver may not call {command}")));
+            }
+            None => return Err(refused("the driver's request has no command")),
+        }
+        let api_key = self.secret(&credentials.api_key)?;
+        let secret_key = self.secret(&credentials.secret_key)?;
+        let signature = signature::sign(parameters, api_key, secret_key, self.time.wall());
+        Ok(Secret::from(signature))
+    }
+
+    fn secret(&self, option: &str) -> Result<&Secret, Failure> {
+        let unset = || refused(format!("the option --{option} is not set"));
+        self.secrets.get(option).ok_or_else(unset)
+    }
+}
+
+impl contract::http::Host for Http {
+    fn send(&mut self, request: Request) -> Result<Response, Failure> {
+        let Some(left) = self.requests_left.checked_sub(1) else {
+            return Err(refused(format!(
+                "the driver made more than {MAX_REQUESTS} requests in one operation"
+            )));
+        };
+        self.requests_left = left;
+        let mut hidden = Vec::new();
+        let outcome = self.exchange(request, &mut hidden);
+        let mut secrets = self.secrets.as_ref().clone();
+        for (i, secret) in hidden.into_iter().enumerate() {
+            secrets.insert(format!("hidden {i}"), secret);
+        }
+        match outcome {
+            Ok(response) => Ok(Response {
+                body: secrets.redact_bytes(response.body),
+                ..response
+            }),
+            Err(failure) => Err(Failure {
+                message: secrets.redact(&failure.message),
+                ..failure
+            }),
+        }
+    }
+}
+
+fn name_of(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+    }
+}
+
+/// Checks that a request is within the rules that are the same for every way to authenticate.
+fn check(request: &Request) -> Result<(), Failure> {
+    let none = Vec::new();
+    let (form, json) = match &request.body {
+        None => (&none, 0),
+        Some(Body::Form(form)) => (form, 0),
+        Some(Body::Json(json)) => (&none, json.len()),
+    };
+    let of_params = |params: &[(String, String)]| -> usize {
+        params.iter().map(|(n, v)| n.len() + v.len()).sum()
+    };
+    let size = request.path.len() + of_params(&request.query) + of_params(form) + json;
+    if size > MAX_REQUEST {
+        return Err(refused(format!(
+            "the driver's request is larger than {MAX_REQUEST} bytes"
+        )));
+    }
+    if request.body.is_some() && matches!(request.method, Method::Get | Method::Delete) {
+        return Err(refused(format!(
+            "a {} has no body",
+            name_of(request.method)
+        )));
+    }
+    let is_segment = |segment: &str| {
+        !["", ".", ".."].contains(&segment)
+            && !segment.contains(|c: char| c.is_control() || c == '\\')
+    };
+    let is_path = request.path.is_empty()
+        || request
+            .path
+            .strip_prefix('/')
+            .is_some_and(|rest| rest.split('/').all(is_segment));
+    if !is_path {
+        return Err(refused("the driver's request has an invalid path"));
+    }
+    for params in [&request.query, form] {
+        let mut names = BTreeSet::new();
+        for (name, _) in params {
+            if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(refused(
+                    "the driver's request has a parameter with an invalid name",
+                ));
+            }
+            if !names.insert(name.to_ascii_lowercase()) {
+                return Err(refused(format!("the driver's request has {name} twice")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Appends a path, which has been checked, to that of an endpoint.
+fn append(url: &mut Url, path: &str) {
+    let Some(path) = path.strip_prefix('/') else {
+        return;
+    };
+    // An endpoint has a scheme with paths.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path.split('/'));
+    }
+}
+
+fn refused(message: impl Into<String>) -> Failure {
+    Failure {
+        kind: FailureKind::Refused,
+        message: message.into(),
+        request_sent: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::clock::SystemTimeSource;
+    use crate::contract::http::Host as _;
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::JoinHandle;
+
+    fn http(endpoint: &str) -> Http {
+        let grant = Grant {
+            endpoints: [("endpoint".to_owned(), endpoint.parse().unwrap())].into(),
+            commands: [
+                "listZones",
+                "GET /servers/{id}",
+                "POST /servers",
+                "DELETE /servers/{id}",
+            ]
+            .map(str::to_owned)
+            .into(),
+        };
+        let secrets = [("key", "APIKEYAPIKEY"), ("secret", "SECRETKEYSECRETKEY")]
+            .map(|(name, value)| (name.to_owned(), value.into()));
+        Http::new(
+            Client::default(),
+            Arc::new(grant),
+            Arc::new(Secrets::from_iter(secrets)),
+            Arc::new(SystemTimeSource::default()),
+        )
+    }
+
+    fn pairs(params: &[(&str, &str)]) -> Vec<(String, String)> {
+        let owned = params
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+        owned.collect()
+    }
+
+    fn request(params: &[(&str, &str)]) -> Request {
+        Request {
+            endpoint: "endpoint".to_owned(),
+            method: Method::Get,
+            path: String::new(),
+            query: pairs(params),
+            body: None,
+            auth: Auth::Cloudstack(CloudstackCredentials {
+                api_key: "key".to_owned(),
+                secret_key: "secret".to_owned(),
+            }),
+            timeout_ms: 5_000,
+        }
+    }
+
+    fn rest(method: Method, path: &str, auth: Auth) -> Request {
+        Request {
+            method,
+            path: path.to_owned(),
+            auth,
+            ..request(&[])
+        }
+    }
+
+    /// Answers one connection with `answer` after it has read a request's head; returns what it read.
+    fn serve(answer: impl Fn(&mut TcpStream) + Send + 'static) -> (String, JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/client/api", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 4096];
+            let mut head = String::new();
+            while !head.contains("\r\n\r\n") {
+                let n = stream.read(&mut buffer).unwrap();
+                head.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
+            }
+            answer(&mut stream);
+            head
+        });
+        (url, server)
+    }
+
+    fn answering(answer: &'static str) -> (String, JoinHandle<String>) {
+        serve(move |stream| stream.write_all(answer.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn what_was_not_granted_is_refused_and_not_sent() {
+        let cases: [(&[(&str, &str)], &str); 7] = [
+            (
+                &[("command", "destroyVirtualMachine")],
+                "may not call destroyVirtualMachine",
+            ),
+            (&[], "no command"),
+            (&[("Command", "listZones")], "no command"),
+            (&[("command", "listZones"), ("COMMAND", "x")], "twice"),
+            (
+                &[("command", "listZones"), ("Signature", "x")],
+                "which is the host's",
+            ),
+            (
+                &[("command", "listZones"), ("apiKey", "x")],
+                "which is the host's",
+            ),
+            (
+                &[("command", "listZones"), ("a&b", "x"), ("a\n", "y")],
+                "invalid name",
+            ),
+        ];
+        for (params, expected) in cases {
+            let failure = http("http://127.0.0.1:9/")
+                .send(request(params))
+                .unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Refused);
+            assert!(failure.message.contains(expected), "{failure:?}");
+            assert!(!failure.request_sent);
+        }
+        let mut elsewhere = request(&[("command", "listZones")]);
+        elsewhere.endpoint = "http://example.com/".to_owned();
+        assert_eq!(
+            http("http://127.0.0.1:9/")
+                .send(elsewhere)
+                .unwrap_err()
+                .kind,
+            FailureKind::Refused
+        );
+    }
+
+    #[test]
+    fn a_request_is_signed_and_secrets_in_the_answer_are_masked() {
+        let (url, server) =
+            answering("HTTP/1.1 431 No\r\ncontent-length: 17\r\n\r\nno APIKEYAPIKEY !");
+        let answer = http(&url)
+            .send(request(&[("command", "listZones")]))
+            .unwrap();
+        assert_eq!(answer.status, 431);
+        assert_eq!(answer.body, b"no ************ !");
+        let head = server.join().unwrap();
+        assert!(
+            head.starts_with("GET /client/api?command=listZones&apikey=APIKEYAPIKEY&"),
+            "{head}"
+        );
+        assert!(
+            head.contains("&signature=") && !head.contains("SECRETKEY"),
+            "{head}"
+        );
+    }
+
+    #[test]
+    fn a_path_below_the_endpoints_is_called_with_a_token_or_a_password() {
+        let basic = Auth::Basic(BasicCredentials {
+            user: "me".to_owned(),
+            password: "secret".to_owned(),
+        });
+        let (url, server) = answering(
+            "HTTP/1.1 200 OK\r\nretry-after: 7\r\ncontent-length: 37\r\n\r\nyou sent bWU6U0VDUkVUS0VZU0VDUkVUS0VZ",
+        );
+        let answer = http(&url)
+            .send(rest(Method::Delete, "/servers/a b%", basic))
+            .unwrap();
+        assert_eq!(answer.retry_after, Some(7));
+        assert_eq!(
+            answer.body,
+            format!("you sent {}", "*".repeat(28)).as_bytes()
+        );
+        let head = server.join().unwrap();
+        assert!(
+            head.starts_with("DELETE /client/api/servers/a%20b%25 HTTP/1.1"),
+            "{head}"
+        );
+        assert!(
+            head.contains("authorization: Basic bWU6U0VDUkVUS0VZU0VDUkVUS0VZ\r\n"),
+            "{head}"
+        );
+
+        let (url, server) = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        let mut creation = rest(Method::Post, "/servers", Auth::Bearer("secret".to_owned()));
+        creation.body = Some(Body::Json("{\"name\": \"m1\"}".to_owned()));
+        http(&url).send(creation).unwrap();
+        let head = server.join().unwrap();
+        assert!(
+            head.contains("authorization: Bearer SECRETKEYSECRETKEY\r\n"),
+            "{head}"
+        );
+        assert!(
+            head.contains("content-type: application/json\r\n"),
+            "{head}"
+        );
+    }
+
+    #[test]
+    fn a_path_that_was_not_granted_is_refused_and_not_sent() {
+        let token = || Auth::Bearer("secret".to_owned());
+        for (method, path, expected) in [
+            (Method::Get, "", "may not call GET"),
+            (Method::Get, "/servers", "may not call GET /servers"),
+            (Method::Put, "/servers/1", "may not call PUT /servers/1"),
+            (Method::Get, "/servers/1/2", "may not call GET /servers/1/2"),
+            (Method::Get, "/servers/..", "invalid path"),
+            (Method::Get, "/servers//1", "invalid path"),
+            (Method::Get, "servers/1", "invalid path"),
+            (Method::Get, "/servers/\\1", "invalid path"),
+            (Method::Get, "/servers/a\n", "invalid path"),
+        ] {
+            let failure = http("http://127.0.0.1:9/")
+                .send(rest(method, path, token()))
+                .unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Refused);
+            assert!(failure.message.contains(expected), "{failure:?}");
+        }
+        let mut with_body = rest(Method::Get, "/servers/1", token());
+        with_body.body = Some(Body::Json("{}".to_owned()));
+        let mut signed_path = request(&[("command", "listZones")]);
+        signed_path.path = "/servers".to_owned();
+        let mut signed_twice = request(&[("command", "listZones")]);
+        signed_twice.method = Method::Post;
+        signed_twice.body = Some(Body::Form(pairs(&[("command", "listZones")])));
+        let colon = Auth::Basic(BasicCredentials {
+            user: "a:b".to_owned(),
+            password: "secret".to_owned(),
+        });
+        let colon = rest(Method::Get, "/servers/1", colon);
+        let unset = rest(Method::Get, "/servers/1", Auth::Bearer("other".to_owned()));
+        for request in [with_body, signed_path, signed_twice, colon, unset] {
+            let failure = http("http://127.0.0.1:9/").send(request).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn commands_are_names_or_methods_with_paths() {
+        for good in [
+            "listZones",
+            "GET /",
+            "DELETE /v1/servers/{id}",
+            "PATCH /a.b/~c",
+        ] {
+            assert!(is_command(good), "{good}");
+        }
+        for bad in [
+            "",
+            "a&b",
+            "GET servers",
+            "get /a",
+            "GET /a/",
+            "GET /..",
+            "GET /{}",
+            "HEAD /a",
+        ] {
+            assert!(!is_command(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_is_an_answer() {
+        let (url, server) = answering(
+            "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n",
+        );
+        assert_eq!(
+            http(&url)
+                .send(request(&[("command", "listZones")]))
+                .unwrap()
+                .status,
+            302
+        );
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn a_failure_tells_whether_the_request_was_sent() {
+        let refused = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let failure = http(&format!("http://{refused}/"))
+            .send(request(&[("command", "listZones")]))
+            .unwrap_err();
+        assert_eq!(
+            (failure.kind, failure.request_sent),
+            (FailureKind::Unreachable, false)
+        );
+
+        let failure = http("http://does-not-exist.invalid/")
+            .send(request(&[("command", "listZones")]))
+            .unwrap_err();
+        assert_eq!(
+            (failure.kind, failure.request_sent),
+            (FailureKind::Unreachable, false)
+        );
+
+        let (url, server) = answering("");
+        let failure = http(&url)
+            .send(request(&[("command", "listZones")]))
+            .unwrap_err();
+        assert!(failure.request_sent, "{failure:?}");
+        assert!(!failure.message.contains("APIKEY"), "{failure:?}");
+        server.join().unwrap();
+
+        let (url, server) = answering("HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n{}");
+        let failure = http(&url)
+            .send(request(&[("command", "listZones")]))
+            .unwrap_err();
+        assert!(failure.request_sent, "{failure:?}");
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn an_exchange_ends_in_time() {
+        let (url, server) = serve(|stream| drop(stream.read(&mut [0])));
+        let mut slow = request(&[("command", "listZones")]);
+        slow.timeout_ms = 50;
+        let failure = http(&url).send(slow).unwrap_err();
+        assert_eq!(
+            (failure.kind, failure.request_sent),
+            (FailureKind::TimedOut, true)
+        );
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn an_answer_over_the_limit_is_refused() {
+        let (url, server) = serve(|stream| {
+            let length = MAX_RESPONSE + 1;
+            drop(write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"
+            ));
+            let chunk = [b' '; 65536];
+            for _ in 0..=length / 65536 {
+                if stream.write_all(&chunk).is_err() {
+                    break;
+                }
+            }
+        });
+        let failure = http(&url)
+            .send(request(&[("command", "listZones")]))
+            .unwrap_err();
+        assert_eq!(failure.kind, FailureKind::BadResponse, "{failure:?}");
+        server.join().unwrap();
+    }
+}

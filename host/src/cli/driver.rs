@@ -1,0 +1,181 @@
+//! The driver that a command line names, its options as flags, and the flags of every command that runs a driver.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
+
+use super::Failure;
+use super::exit::Exit;
+use crate::builtin;
+use crate::contract::{OptionKind, OptionScope, OptionSpec};
+use crate::machine::{Error, Flag, Flags, LazyDriver, Loaded, Store};
+use crate::sandbox::{Cache, Limits};
+
+/// The driver that the arguments name.
+pub(super) struct Choice {
+    pub(super) driver: Arc<LazyDriver>,
+    /// Loaded if its options are needed to understand the arguments.
+    pub(super) loaded: Option<Arc<Loaded>>,
+}
+
+impl Choice {
+    /// Finds the driver, and loads it if need be.
+    pub(super) fn of(args: &[OsString]) -> Result<Self, Failure> {
+        let driver = match driver_argument(args) {
+            None => builtin::driver(),
+            Some(path) => {
+                let component = fs::read(&path)
+                    .with_context(|| format!("cannot read the driver {}", path.display()))
+                    .map_err(|e| Failure::new(Exit::Usage, e))?;
+                LazyDriver::new(component, Limits::default(), Cache::of_user())
+            }
+        };
+        let mut words = args.iter().skip(1);
+        let needs_options = match words.next() {
+            Some(command) if command == "run" => words.any(|word| word == "create"),
+            Some(command) => command == "gc",
+            None => false,
+        };
+        let loaded = match needs_options {
+            true => Some(driver.loaded().map_err(Error::from)?),
+            false => None,
+        };
+        Ok(Self {
+            driver: Arc::new(driver),
+            loaded,
+        })
+    }
+
+    /// The driver's options, or those of one scope; none if the driver is not loaded.
+    pub(super) fn options(&self, scope: Option<OptionScope>) -> impl Iterator<Item = &OptionSpec> {
+        let loaded = self.loaded.iter();
+        let options = loaded.flat_map(|loaded| &loaded.description.options);
+        options.filter(move |option| scope.is_none_or(|scope| option.scope == scope))
+    }
+
+    /// The heading of the driver's options in the help.
+    pub(super) fn heading(&self) -> String {
+        let name = self.loaded.as_ref().map(|l| l.description.name.as_str());
+        format!("Options of the driver {}", name.unwrap_or_default())
+    }
+}
+
+/// The flags of every command that runs a driver.
+pub(super) fn common() -> [Arg; 3] {
+    [
+        Arg::new("storage-path")
+            .short('s')
+            .long("storage-path")
+            .global(true)
+            .value_name("DIRECTORY")
+            .value_parser(value_parser!(PathBuf))
+            .env("MACHINE_STORAGE_PATH")
+            .hide_env_values(true)
+            .help("The store of machines, shared with docker-machine [default: ~/.docker/machine]"),
+        Arg::new("driver")
+            .long("driver")
+            .global(true)
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("The driver's component [default: the built-in driver of BT Cloud Compute]"),
+        Arg::new("verbose")
+            .short('v')
+            .long("verbose")
+            .global(true)
+            .action(ArgAction::SetTrue)
+            .help("Tell more of what happens"),
+    ]
+}
+
+/// The value of `--driver`, looked up before the arguments can be understood: its options are among them.
+fn driver_argument(args: &[OsString]) -> Option<PathBuf> {
+    let mut args = args.iter().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.to_str() {
+            Some("--") => return None,
+            Some("--driver") => return args.next().map(PathBuf::from),
+            Some(text) => {
+                if let Some(path) = text.strip_prefix("--driver=") {
+                    return Some(PathBuf::from(path));
+                }
+            }
+            None => {}
+        }
+    }
+    None
+}
+
+/// The flag of a driver's option.
+pub(super) fn argument(spec: &OptionSpec) -> Arg {
+    let mut help = spec.help.clone();
+    for (label, text) in [("env", Some(&spec.env)), ("default", spec.default.as_ref())] {
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
+            help.push_str(&format!(" [{label}: {text}]"));
+        }
+    }
+    if spec.required.is_some() {
+        help.push_str(" [required]");
+    }
+    let arg = Arg::new(spec.name.clone())
+        .long(spec.name.clone())
+        .help(help);
+    match spec.kind {
+        OptionKind::Boolean | OptionKind::Insecure => arg.action(ArgAction::SetTrue),
+        OptionKind::Integer => arg
+            .value_name("NUMBER")
+            .value_parser(value_parser!(i64))
+            .allow_negative_numbers(true),
+        OptionKind::TextList => arg.value_name("TEXT").action(ArgAction::Append),
+        OptionKind::Text => arg.value_name("TEXT"),
+        OptionKind::Endpoint => arg.value_name("URL"),
+        OptionKind::Secret => arg.value_name("SECRET"),
+        OptionKind::File | OptionKind::SshKey | OptionKind::Certificates => arg.value_name("FILE"),
+    }
+}
+
+/// The driver's flags that were given.
+pub(super) fn flags<'s>(
+    specs: impl Iterator<Item = &'s OptionSpec>,
+    matches: &ArgMatches,
+) -> Flags {
+    let flag = |spec: &OptionSpec| {
+        let name = spec.name.as_str();
+        Some(match spec.kind {
+            OptionKind::Boolean | OptionKind::Insecure => Flag::Boolean(matches.get_flag(name)),
+            OptionKind::Integer => Flag::Integer(*matches.get_one(name)?),
+            OptionKind::TextList => {
+                Flag::TextList(matches.get_many::<String>(name)?.cloned().collect())
+            }
+            _ => Flag::Text(matches.get_one::<String>(name)?.clone()),
+        })
+    };
+    specs
+        .filter_map(|spec| Some((spec.name.clone(), flag(spec)?)))
+        .collect()
+}
+
+pub(super) fn store(matches: &ArgMatches) -> Result<Store, Failure> {
+    match matches
+        .get_one::<PathBuf>("storage-path")
+        .filter(|path| !path.as_os_str().is_empty())
+    {
+        Some(path) => {
+            let path = std::path::absolute(path)
+                .with_context(|| format!("cannot use the store {}", path.display()))
+                .map_err(|e| Failure::new(Exit::Usage, e))?;
+            Ok(Store::at(path))
+        }
+        None => Store::of_user().ok_or_else(|| {
+            let error = anyhow::anyhow!("there is no home directory for the store of machines");
+            let hint = Some("name the store with --storage-path".to_owned());
+            Failure {
+                hint,
+                ..Failure::new(Exit::Usage, error)
+            }
+        }),
+    }
+}

@@ -1,0 +1,129 @@
+//! `btcloud-host gc`: what the account has of machines that this store does not know.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::json;
+
+use super::driver::{Choice, argument, common, flags, store};
+use super::exit::Exit;
+use super::report::Report;
+use super::{Failure, print, print_json, warn};
+use crate::contract::OptionScope;
+use crate::machine::{Account, Change, Error, Found, Store, Surroundings};
+
+const ABOUT: &str =
+    "List what the cloud has of machines that this store does not know, and remove it on request";
+
+const DETAILS: &str = "\
+A machine that another computer or another store manages looks just like one that was forgotten: nothing is removed unless \
+its id is given.";
+
+/// The command.
+pub(super) fn command(driver: &Choice) -> Command {
+    Command::new("gc")
+        .about(ABOUT)
+        .after_help(DETAILS)
+        .args(common())
+        .arg(
+            Arg::new("remove")
+                .long("remove")
+                .value_name("ID")
+                .action(ArgAction::Append)
+                .help("Remove all that is listed of the machine with that id; can be given more than once"),
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("remove")
+                .help("Answer in JSON"),
+        )
+        .args_override_self(true)
+        .next_help_heading(driver.heading())
+        .args(driver.options(Some(OptionScope::Account)).map(argument))
+}
+
+/// Lists or removes.
+pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
+    let flags = flags(driver.options(Some(OptionScope::Account)), matches);
+    let report = Arc::new(Report::new(matches.get_flag("verbose")));
+    let cancel = super::cancel_on_signals(|| ());
+    let surroundings = Surroundings::of_process(report, cancel);
+    let account = Account::new(Arc::clone(&driver.driver), surroundings, &flags)?;
+    let wanted: Vec<&String> = matches.get_many("remove").into_iter().flatten().collect();
+
+    let known = ids(&store(matches)?, wanted.is_empty())?;
+    let mut found = account.survey()?;
+    found.retain(|machine| !known.contains(&machine.id));
+    if matches.get_flag("json") {
+        return print_json(&found.iter().map(to_json).collect());
+    }
+    if wanted.is_empty() {
+        return list(&found);
+    }
+    let mut chosen = Vec::new();
+    for id in wanted {
+        let machine = found.iter().find(|machine| machine.id == *id);
+        let unknown = || Failure {
+            hint: Some("`btcloud-host gc` lists the ids".to_owned()),
+            ..Failure::new(
+                Exit::Usage,
+                anyhow::anyhow!(
+                    "nothing was found of a machine with the id {id} that this store does not know"
+                ),
+            )
+        };
+        chosen.push(machine.ok_or_else(unknown)?);
+    }
+    let mut last_failure = None;
+    for machine in chosen {
+        match account.machine(machine).change(Change::Remove) {
+            Ok(()) => print(&format!("Removed {} ({})", machine.name, machine.id))?,
+            Err(error) => {
+                let failure = Failure::from(error);
+                if let Some(earlier) = last_failure.replace(failure) {
+                    Failure::show(&earlier);
+                }
+            }
+        }
+    }
+    last_failure.map_or(Ok(()), Err)
+}
+
+/// The ids of the store's machines. One that cannot be read is warned of, or an error: its machine could be among those
+/// that are found.
+fn ids(store: &Store, is_tolerant: bool) -> Result<BTreeSet<String>, Failure> {
+    let mut ids = BTreeSet::new();
+    for name in store.names()? {
+        match store.load(&name) {
+            Ok((record, _)) => drop(ids.insert(record.text("MachineID").to_owned())),
+            Err(Error::NoSuchMachine { .. }) => {}
+            Err(error) if is_tolerant => warn(&format!(
+                "{error}; the machine may be among those that are listed"
+            )),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(ids)
+}
+
+fn list(found: &[Found]) -> Result<(), Failure> {
+    if found.is_empty() {
+        return print("Nothing was found that does not belong to a machine of this store");
+    }
+    for machine in found {
+        print(&format!("{} ({})", machine.name, machine.id))?;
+        for part in &machine.parts {
+            print(&format!("  {part}"))?;
+        }
+    }
+    print(
+        "\nAnother computer or store may manage these. `btcloud-host gc --remove ID` removes all that is listed of one",
+    )
+}
+
+fn to_json(machine: &Found) -> serde_json::Value {
+    json!({ "name": machine.name, "id": machine.id, "parts": machine.parts })
+}

@@ -1,0 +1,128 @@
+//! What the service does with an account in the cloud, and with no machine that it knows.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::options::Options;
+use super::{Error, Flags, LazyDriver, Loaded, Machine, Record, Surroundings, is_machine_name};
+use crate::capability::keys::Keys;
+use crate::capability::log::clean;
+use crate::capability::state::Nowhere;
+use crate::contract::FoundMachine;
+use crate::sandbox;
+
+/// The most bytes of what a driver tells of one thing that it found.
+const MAX_PART: usize = 500;
+
+/// An account in a cloud.
+pub struct Account {
+    driver: Arc<LazyDriver>,
+    loaded: Arc<Loaded>,
+    surroundings: Surroundings,
+    options: Arc<Options>,
+}
+
+/// What the cloud has of a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The machine's name.
+    pub name: String,
+    /// The machine's id.
+    pub id: String,
+    /// What there is, one line each.
+    pub parts: Vec<String>,
+    /// What the driver needs to remove it.
+    saved: Map<String, Json>,
+}
+
+impl Account {
+    /// The account that the flags or the environment tell.
+    ///
+    /// # Errors
+    ///
+    /// If an option is missing or malformed.
+    pub fn new(
+        driver: Arc<LazyDriver>,
+        surroundings: Surroundings,
+        flags: &Flags,
+    ) -> Result<Self, Error> {
+        let loaded = driver.loaded()?;
+        let specs = &loaded.description.options;
+        let options = Options::of_account(specs, flags, &*surroundings.variables)?;
+        Ok(Self {
+            driver,
+            loaded,
+            surroundings,
+            options: Arc::new(options),
+        })
+    }
+
+    /// What the account has that bears the driver's marks, machine by machine.
+    ///
+    /// # Errors
+    ///
+    /// If the cloud does not tell.
+    pub fn survey(&self) -> Result<Vec<Found>, Error> {
+        let capabilities = self.surroundings.capabilities(
+            &self.loaded.description,
+            &self.options,
+            self.surroundings.cancel.clone(),
+            Keys::Denied,
+            Box::new(Nowhere),
+        );
+        let values: Vec<_> = self.options.values.clone().into_iter().collect();
+        let found = self.loaded.driver.survey(capabilities, &values)?;
+        let found = found.map_err(|e| Error::driver(e, &self.options.secrets))?;
+        let mut ids = BTreeSet::new();
+        let sane = found.into_iter().map(|machine| {
+            let is_new = ids.insert(machine.id.clone());
+            self.sane(machine)
+                .filter(|_| is_new)
+                .ok_or_else(|| sandbox::Error::Trap(INVALID.to_owned()).into())
+        });
+        sane.collect()
+    }
+
+    /// A machine that was found, to be removed. No store has it.
+    pub fn machine(&self, found: &Found) -> Machine {
+        let mut record = Record::default();
+        record.set("MachineName", found.name.as_str());
+        record.set("MachineID", found.id.as_str());
+        for (member, value) in &found.saved {
+            record.set(member, value.clone());
+        }
+        Machine::with_options(
+            Arc::clone(&self.driver),
+            self.surroundings.clone(),
+            record,
+            Arc::clone(&self.options),
+        )
+    }
+
+    /// Holds what a driver tells to the contract.
+    fn sane(&self, machine: FoundMachine) -> Option<Found> {
+        let FoundMachine {
+            name,
+            id,
+            parts,
+            saved,
+        } = machine;
+        let shown = |part: String| {
+            let part = clean(&self.options.secrets.redact(&part), MAX_PART);
+            part.replace('\n', " ")
+        };
+        let saved: Map<String, Json> = serde_json::from_str(&saved).ok()?;
+        let keys = super::config_keys(&self.loaded.description.options);
+        Record::default().replace_saved(saved.clone(), &keys).ok()?;
+        (is_machine_name(&name) && super::is_id(&id)).then(|| Found {
+            name,
+            id,
+            parts: parts.into_iter().map(shown).collect(),
+            saved,
+        })
+    }
+}
+
+const INVALID: &str = "it told of a machine with an invalid name, id or state";
