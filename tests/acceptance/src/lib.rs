@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod engine;
+pub mod tls;
 pub mod virtual_lab;
 
 use std::ffi::OsStr;
