@@ -262,6 +262,8 @@ pub(crate) struct FakeCloud {
     pub(crate) job_time: u64,
     pub(crate) takes_ed25519: bool,
     pub(crate) may_expunge: bool,
+    /// The account of the keys; another one than "me" sees no machines.
+    pub(crate) caller: &'static str,
     /// Whether a machine that starts or stops can be destroyed.
     pub(crate) destroys_busy: bool,
     pub(crate) vms: BTreeMap<String, VmRow>,
@@ -292,6 +294,7 @@ impl FakeCloud {
             job_time: 3_000,
             takes_ed25519: true,
             may_expunge: true,
+            caller: "me",
             destroys_busy: false,
             vms: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -456,6 +459,11 @@ impl FakeCloud {
                 let capability = json!({"cloudstackversion": "4.6.0", "allowuserexpungerecovervm": self.may_expunge});
                 ok(name, json!({"capability": capability}))
             }
+            "listAccounts" => {
+                let account = json!({"id": "acc-1", "name": self.caller});
+                ok(name, json!({"count": 1, "account": [account]}))
+            }
+            "listVirtualMachines" if self.caller != "me" => ok(name, json!({})),
             "listVirtualMachines" => {
                 if !get("id").is_empty() && !self.vms.contains_key(get("id")) {
                     return refuse(name, 431, GONE);

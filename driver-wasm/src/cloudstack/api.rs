@@ -148,6 +148,11 @@ impl<'h> Cloud<'h> {
         self.client.list_all(Command::ListProjects, &[], "project")
     }
 
+    /// The accounts that the keys see: their own, or for an administrator those of the domain.
+    pub fn accounts(&self) -> Result<Vec<Item>, Error> {
+        self.client.list_all(Command::ListAccounts, &[], "account")
+    }
+
     /// The templates from which the account may deploy in a zone.
     pub fn templates(&self, zone_id: &str) -> Result<Vec<Template>, Error> {
         let params = self.scoped(&[("templatefilter", "executable"), ("zoneid", zone_id)]);
@@ -700,6 +705,7 @@ mod tests {
         };
         drop(cloud.zones());
         drop(cloud.projects());
+        drop(cloud.accounts());
         drop(cloud.templates("z"));
         drop(cloud.service_offerings("z"));
         drop(cloud.disk_offerings("z"));

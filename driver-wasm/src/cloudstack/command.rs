@@ -36,6 +36,7 @@ pub enum Command {
     ListFirewallRules,
     ListVolumes,
     ListSshKeyPairs,
+    ListAccounts,
     CreateNetwork,
     DeleteNetwork,
     AssociateIpAddress,
@@ -53,7 +54,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::ListZones,
         Self::ListTemplates,
         Self::ListServiceOfferings,
@@ -81,6 +82,7 @@ impl Command {
         Self::ListFirewallRules,
         Self::ListVolumes,
         Self::ListSshKeyPairs,
+        Self::ListAccounts,
         Self::CreateNetwork,
         Self::DeleteNetwork,
         Self::AssociateIpAddress,
@@ -126,6 +128,7 @@ impl Command {
             Self::ListFirewallRules => "listFirewallRules",
             Self::ListVolumes => "listVolumes",
             Self::ListSshKeyPairs => "listSSHKeyPairs",
+            Self::ListAccounts => "listAccounts",
             Self::CreateNetwork => "createNetwork",
             Self::DeleteNetwork => "deleteNetwork",
             Self::AssociateIpAddress => "associateIpAddress",
@@ -163,6 +166,7 @@ impl Command {
                 | Self::ListFirewallRules
                 | Self::ListVolumes
                 | Self::ListSshKeyPairs
+                | Self::ListAccounts
         )
     }
 

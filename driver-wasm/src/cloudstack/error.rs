@@ -62,6 +62,12 @@ pub enum Error {
         /// What was called.
         command: Command,
     },
+    /// The keys are not those of the account or project that the machine belongs to.
+    #[error("The machine belongs to {owner}, and these keys are of another account")]
+    OtherAccount {
+        /// The account or the project, for the user.
+        owner: String,
+    },
     /// What has to be known later could not be saved.
     #[error("{0}")]
     NotSaved(String),
@@ -165,11 +171,15 @@ impl Refusal {
         words.next()?.starts_with("ms").then_some(number)
     }
 
+    /// Whether the account may not call the command. Old servers have 432 for that, new ones 401.
+    pub fn is_denied(&self) -> bool {
+        matches!(self.code, 401 | 432) && self.says(&["not available for user"])
+            || matches!(self.code, 405 | 432 | 531)
+    }
+
     fn kind(&self) -> ErrorKind {
-        // Old servers have 432 for a command that the account may not call, new ones 401.
-        let is_command_denied = self.says(&["not available for user"]);
         match self.code {
-            401 | 432 if is_command_denied => ErrorKind::Permission,
+            401 | 432 if self.says(&["not available for user"]) => ErrorKind::Permission,
             401 | 511 => ErrorKind::Authentication,
             405 | 531 => ErrorKind::Permission,
             429 => ErrorKind::RateLimited,
@@ -235,6 +245,7 @@ impl Error {
             Self::Refused(_)
             | Self::Deadline { .. }
             | Self::AnswerLost { .. }
+            | Self::OtherAccount { .. }
             | Self::NotSaved(_)
             | Self::Cancelled => false,
         }
@@ -252,6 +263,7 @@ impl Error {
             Self::Malformed { .. }
             | Self::Deadline { .. }
             | Self::AnswerLost { .. }
+            | Self::OtherAccount { .. }
             | Self::NotSaved(_)
             | Self::Cancelled => false,
         }
@@ -272,6 +284,7 @@ impl Error {
             Self::NotCloudStack { .. } if self.is_outage() => ErrorKind::Unreachable,
             Self::NotCloudStack { .. } | Self::Malformed { .. } => ErrorKind::Protocol,
             Self::Deadline { .. } => ErrorKind::TimedOut,
+            Self::OtherAccount { .. } => ErrorKind::Permission,
             Self::AnswerLost { .. } | Self::NotSaved(_) => ErrorKind::Internal,
             Self::Cancelled => ErrorKind::Cancelled,
         }
@@ -298,6 +311,10 @@ impl Error {
                 502..=504 => format!("Try again later, or check --{ENDPOINT}"),
                 _ => format!("Check --{ENDPOINT}, which mostly ends with /client/api"),
             }),
+            Self::OtherAccount { .. } => Some(format!(
+                "Give the keys of that account with --{API_KEY} and --{SECRET_KEY} or their variables; those in the \
+                 environment go before the stored ones"
+            )),
             _ => None,
         }
     }

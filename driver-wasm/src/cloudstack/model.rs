@@ -90,6 +90,9 @@ pub struct VirtualMachine {
     /// How it does.
     #[serde(default)]
     pub state: VirtualMachineState,
+    /// The name of the account that it belongs to; empty if it belongs to a project.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub account: String,
     #[serde(default)]
     nic: Vec<Nic>,
     /// The name of its key pair, until CloudStack 4.16.
@@ -373,7 +376,7 @@ pub struct DiskOffering {
     pub iscustomized: bool,
 }
 
-/// A project, an affinity group or a security group.
+/// An account, a project, an affinity group or a security group.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Item {
     /// Its id.

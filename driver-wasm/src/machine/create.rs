@@ -272,6 +272,10 @@ impl Creation<'_> {
                 "The virtual machine has disappeared while it started",
             ));
         };
+        if !vm.account.is_empty() {
+            saved.set_account(&vm.account);
+            saved.store(host)?;
+        }
         match vm.state.state() {
             State::Running => Ok(vm),
             _ => Err(failure::error(

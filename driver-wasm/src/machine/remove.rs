@@ -3,7 +3,7 @@
 use super::saved::Saved;
 use super::{cloud_of, find, find_lost, settle};
 use crate::cloudstack::{
-    Cloud, Command, Error, PortForwardingRule, PublicIpAddress, Refusal, VirtualMachine,
+    Cloud, Command, Error, Item, PortForwardingRule, PublicIpAddress, Refusal, VirtualMachine,
 };
 use crate::contract::log::Level;
 use crate::contract::types::{self, ErrorKind, Machine};
@@ -122,7 +122,7 @@ impl Removal<'_> {
         let address_id = self.saved.address_id().map(str::to_owned);
         if let Some(id) = address_id
             .as_deref()
-            .filter(|_| self.saved.is_address_acquired())
+            .filter(|id| self.saved.is_address_acquired() && !self.is_shared(id, vm))
         {
             let released = match self.cloud.disassociate_ip_address(id) {
                 // There are several texts for one that is released already.
@@ -149,6 +149,32 @@ impl Removal<'_> {
         if let (Some(id), Some(vm_id)) = (&address_id, vm_id) {
             self.disconnect(id, vm_id);
         }
+    }
+
+    /// Whether an address that was acquired for the machine is used by another one by now, which the user has told to.
+    fn is_shared(&self, address_id: &str, vm: &Vm) -> bool {
+        let own = match vm {
+            Vm::There(id) => Some(id),
+            Vm::Gone(id) => id.as_ref(),
+            Vm::Unknown => None,
+        };
+        if self.saved.is_static_nat() {
+            return false;
+        }
+        let rules = self.cloud.port_forwarding_rules(Some(address_id));
+        // What cannot be listed is left to the release to fail at.
+        let is_shared = rules.is_ok_and(|rules| {
+            let mut machines = rules.iter().map(|rule| &rule.virtualmachineid);
+            machines.any(|id| !id.is_empty() && Some(id) != own)
+        });
+        if is_shared {
+            let line = format!(
+                "The public address {address_id} stays, since it leads to other machines too; release it with the last \
+                 one"
+            );
+            self.cloud.host().log(Level::Warning, &line);
+        }
+        is_shared
     }
 
     /// An address whose acquisition was not answered may be the machine's, or one that somebody else acquired at the
@@ -385,11 +411,49 @@ impl Removal<'_> {
                 }
                 Vm::There(vm.id)
             }
-            (Ok(None), known) => Vm::Gone(known),
+            (Ok(None), known) => match self.check_account() {
+                Ok(()) => Vm::Gone(known),
+                Err(error) => {
+                    self.errors.push(error);
+                    Vm::Unknown
+                }
+            },
             (Err(error), known) => {
                 self.errors.push(error);
                 known.map_or(Vm::Unknown, Vm::There)
             }
+        }
+    }
+
+    /// Checks that a virtual machine which is not found is gone, and not only out of sight of keys that are another
+    /// account's.
+    fn check_account(&self) -> Result<(), Error> {
+        let (seen, is_owner, owner): (_, fn(&Item, &str) -> bool, _) =
+            match (self.saved.project_id(), self.saved.account()) {
+                (Some(id), _) => (
+                    self.cloud.projects(),
+                    |project, id| project.id == id,
+                    format!("the project {id}"),
+                ),
+                (None, Some(name)) => (
+                    self.cloud.accounts(),
+                    |account, name| account.name == name,
+                    format!("the account \"{name}\""),
+                ),
+                (None, None) => return Ok(()),
+            };
+        let wanted = self.saved.project_id().or(self.saved.account());
+        let is_seen = |items: Vec<Item>| {
+            items
+                .iter()
+                .any(|item| wanted.is_some_and(|wanted| is_owner(item, wanted)))
+        };
+        match seen.map(is_seen) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::OtherAccount { owner }),
+            // Who may not ask is taken at his word.
+            Err(Error::Refused(refusal)) if refusal.is_denied() => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -400,9 +464,9 @@ impl Removal<'_> {
             ErrorKind::Cancelled,
             ErrorKind::Unreachable,
         ];
-        self.errors
-            .iter()
-            .any(|error| hopeless.contains(&error.kind()))
+        self.errors.iter().any(|error| {
+            hopeless.contains(&error.kind()) || matches!(error, Error::OtherAccount { .. })
+        })
     }
 
     fn key_pair_text(&self) -> Option<String> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::cloudstack::{
     Cloud, DiskOffering, Item, Network, NetworkOffering, PublicIpAddress, ServiceOffering,
-    Template, Zone,
+    SshKeyPair, Template, Zone,
 };
 use crate::contract::types::{Error, ErrorKind, Machine};
 use crate::failure;
@@ -191,7 +191,16 @@ fn check_key_pairs(cloud: &Cloud<'_>, settings: &Settings) -> Result<(), Error> 
     }
     let capabilities = cloud.capabilities()?;
     if capabilities.is_at_least(4, 17) {
-        return Ok(());
+        let found = several(&KEY_PAIRS, &settings.key_pairs, || cloud.ssh_key_pairs())?;
+        // Unlike other things, a key pair is known by its very name only.
+        let wrong = settings.key_pairs.iter().zip(&found);
+        return match wrong
+            .into_iter()
+            .find(|(wanted, found)| **wanted != found.name)
+        {
+            Some((wanted, found)) => Err(unknown(&KEY_PAIRS, wanted, std::slice::from_ref(found))),
+            None => Ok(()),
+        };
     }
     Err(failure::error(
         ErrorKind::Unsupported,
@@ -398,6 +407,11 @@ const PUBLIC_ADDRESSES: Kind = Kind {
     many: "public addresses",
     option: PUBLIC_IP,
 };
+const KEY_PAIRS: Kind = Kind {
+    one: "SSH key pair",
+    many: "SSH key pairs",
+    option: KEY_PAIR,
+};
 const AFFINITY_GROUPS: Kind = Kind {
     one: "affinity group",
     many: "affinity groups",
@@ -436,6 +450,15 @@ named!(
     NetworkOffering,
     Item
 );
+
+impl Named for SshKeyPair {
+    fn id(&self) -> &str {
+        &self.name
+    }
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
 
 impl Named for PublicIpAddress {
     fn id(&self) -> &str {
@@ -512,7 +535,10 @@ fn listed<T: Named>(items: &[T]) -> String {
     names.sort_unstable();
     let mut lines = String::new();
     for (_, name, id) in names.iter().take(MAX_LISTED) {
-        lines.push_str(&format!("\n  {} ({})", shown(name), shown(id)));
+        lines.push_str(&format!("\n  {}", shown(name)));
+        if id != name {
+            lines.push_str(&format!(" ({})", shown(id)));
+        }
     }
     if let Some(more) = names.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
         lines.push_str(&format!("\n  … and {more} more"));

@@ -31,6 +31,8 @@ const FIREWALL_PORTS: &str = "FirewallPorts";
 /// The public ports that lead to the machine's SSH server and Docker engine, where they are not the usual ones.
 const PUBLIC_SSH_PORT: &str = "PublicSSHPort";
 const PUBLIC_ENGINE_PORT: &str = "PublicEnginePort";
+/// The name of the account that the virtual machine belongs to, if it is in no project.
+const ACCOUNT: &str = "Account";
 /// The project's id.
 const PROJECT_ID: &str = "ProjectId";
 /// The name of the machine's network if a driver has made it, for this machine or another. Saved before it is made.
@@ -148,6 +150,11 @@ impl Saved {
         self.port(PUBLIC_ENGINE_PORT)
     }
 
+    /// The name of the account that the virtual machine belongs to.
+    pub(super) fn account(&self) -> Option<&str> {
+        self.text(ACCOUNT)
+    }
+
     /// The project's id.
     pub(super) fn project_id(&self) -> Option<&str> {
         self.text(PROJECT_ID)
@@ -241,6 +248,11 @@ impl Saved {
     pub(super) fn set_vm_id(&mut self, id: &str) {
         self.set(VM_ID, id);
         self.set_deploy_requested(false);
+    }
+
+    /// The virtual machine belongs to that account.
+    pub(super) fn set_account(&mut self, name: &str) {
+        self.set(ACCOUNT, name);
     }
 
     /// Ports of that public address are about to be forwarded.

@@ -90,7 +90,7 @@ mod create {
         assert_eq!(*host.key_types.borrow(), [KeyType::Ed25519]);
         assert_eq!(
             saved_json(&host),
-            json!({"Other": [1], "VmId": "vm-1", "SSHKeypair": MARK,
+            json!({"Other": [1], "VmId": "vm-1", "SSHKeypair": MARK, "Account": "me",
                 "PublicIpAddressId": "ip-2", "PublicIpAddress": "192.0.2.12",
                 "PublicSSHPort": 22, "PublicEnginePort": 2376})
         );
@@ -168,7 +168,7 @@ mod create {
             assert_eq!(status, at_address(State::Running, Some("10.1.1.5")));
             assert_eq!(
                 saved_json(&host),
-                json!({"VmId": "vm-1", "SSHKeypair": MARK})
+                json!({"VmId": "vm-1", "SSHKeypair": MARK, "Account": "me"})
             );
             assert_eq!(host.steps.borrow()[4], "5/5 Using the address 10.1.1.5");
             let deploy = [
@@ -779,11 +779,41 @@ mod remove {
         expect_calls(&host, &[&repeated]);
         host.server.borrow_mut().vms.clear();
         remove(&host, &saved(&host)).unwrap();
+        assert!(host.commands().contains(&"listAccounts".to_owned()));
 
         let host = created(Shared);
         remove(&host, &saved(&host)).unwrap();
         assert!(contents(&host).is_empty());
         expect_calls(&host, &[&["listVirtualMachines"], &DESTROY]);
+    }
+
+    #[test]
+    fn a_machine_that_other_keys_do_not_see_is_not_taken_for_gone() {
+        let host = created(Isolated);
+        let before = contents(&host);
+        host.server.borrow_mut().caller = "somebody else";
+        let error = remove(&host, &saved(&host)).unwrap_err();
+        assert!(
+            error
+                .message
+                .starts_with("The machine belongs to the account \"me\""),
+            "{error:?}"
+        );
+        assert!(
+            error
+                .message
+                .contains("Left in the cloud: the virtual machine"),
+            "{error:?}"
+        );
+        assert_eq!(error.kind, ErrorKind::Permission);
+        assert_eq!(contents(&host), before);
+        // Where that cannot be asked, the cloud is believed.
+        let denied = Fault::Refuse(432, "it does not exist or it is not available for user");
+        host.server
+            .borrow_mut()
+            .faults
+            .insert("listAccounts", denied);
+        remove(&host, &saved(&host)).unwrap();
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! A laboratory in virtual time: the machine service with the built-in component, real HTTP and signatures, and the
 //! simulated cloud. Nothing sleeps: what waits moves the clock that host and cloud share.
 
+use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use btcloud_host::builtin;
@@ -21,9 +22,17 @@ const PATIENCE: Duration = Duration::from_millis(250);
 static DRIVER: LazyLock<Arc<LazyDriver>> =
     LazyLock::new(|| Arc::new(LazyDriver::new(builtin::COMPONENT, Limits::default(), None)));
 
+/// What is done while somebody sleeps.
+type OnSleep = Box<dyn FnMut() + Send>;
+
 /// Time that passes only when somebody sleeps.
-#[derive(Debug)]
-struct SharedTime(ManualClock);
+struct SharedTime(ManualClock, Arc<Mutex<Option<OnSleep>>>);
+
+impl fmt::Debug for SharedTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SharedTime").field(&self.0).finish()
+    }
+}
 
 impl SharedTime {
     fn since_1970(&self) -> Duration {
@@ -44,6 +53,9 @@ impl TimeSource for SharedTime {
     fn sleep(&self, duration: Duration, cancel: &Cancel) {
         if !cancel.is_set() {
             self.0.advance(duration);
+            if let Some(on_sleep) = &mut *self.1.lock().expect("no panic") {
+                on_sleep();
+            }
         }
     }
 }
@@ -66,6 +78,7 @@ pub struct VirtualLab {
     /// What stops operations.
     pub cancel: Cancel,
     client: Client,
+    on_sleep: Arc<Mutex<Option<OnSleep>>>,
     store: Store,
     _directory: TempDir,
 }
@@ -87,9 +100,15 @@ impl VirtualLab {
             clock,
             cancel: Cancel::default(),
             client: Client::default().with_limit(PATIENCE),
+            on_sleep: Arc::default(),
             store: Store::at(directory.path().to_owned()),
             _directory: directory,
         }
+    }
+
+    /// Has this done whenever somebody has slept.
+    pub fn on_sleep(&self, action: impl FnMut() + Send + 'static) {
+        *self.on_sleep.lock().expect("no panic") = Some(Box::new(action));
     }
 
     fn machine(&self, record: Record) -> Machine {
@@ -106,7 +125,7 @@ impl VirtualLab {
             reporter: Arc::new(Silence),
             cancel: self.cancel.clone(),
             variables: Arc::new(variables),
-            time: Arc::new(SharedTime(self.clock.clone())),
+            time: Arc::new(SharedTime(self.clock.clone(), Arc::clone(&self.on_sleep))),
             client: self.client.clone(),
         };
         Machine::new(Arc::clone(&DRIVER), surroundings, record)

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use acceptance::tls::TlsFront;
 use acceptance::{Lab, OPTIONS, Outcome, PROBE, program, signal, wait_until};
+use cloudstack_simulator::AccountConfig;
 
 /// Creates a machine with the usual options and these.
 fn create(lab: &Lab, name: &str, options: &[&str]) -> Outcome {
@@ -437,6 +438,30 @@ fn a_machine_that_is_gone_is_removed_all_the_same() {
     lab.run(&["remove", "m1"]).ok();
     assert_eq!(lab.cloud.inventory(), before);
     lab.run(&["remove", "m1"]).fails(4);
+}
+
+#[test]
+fn keys_of_another_account_do_not_make_a_machine_forgotten() {
+    let lab = Lab::with(
+        |_| (),
+        |cloud| cloud.accounts.push(AccountConfig::new("other")),
+    );
+    let before = lab.cloud.inventory();
+    create(&lab, "m1", &[]).ok();
+    let other = lab.cloud.credentials("other").unwrap();
+    let mut host = lab.host();
+    host.args(["remove", "m1"])
+        .env("BTCLOUD_API_KEY", &other.api_key)
+        .env("BTCLOUD_SECRET_KEY", &other.secret_key);
+    let outcome = lab.finish(&mut host);
+    let error = outcome.fails(1);
+    assert!(
+        error.contains("The machine belongs to the account \"demo\""),
+        "{error}"
+    );
+    assert_eq!(lab.run(&["status", "m1"]).ok(), "Running");
+    lab.run(&["remove", "m1"]).ok();
+    assert_eq!(lab.cloud.inventory(), before);
 }
 
 #[test]

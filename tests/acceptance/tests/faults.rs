@@ -3,20 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use acceptance::virtual_lab::{VirtualLab, flags};
 use btcloud_host::machine::{Error, Flags};
 use btcloud_host::sandbox::Change;
-use cloudstack_simulator::{CloudConfig, Fault, Inventory, Simulator};
+use cloudstack_simulator::{Builder, CloudConfig, Fault, Gate, Inventory, Simulator};
 use serde_json::json;
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
+    /// There is no connection: the call is certainly not carried out.
+    Refused,
     /// The connection breaks before the call is carried out.
     Broken,
     /// The call is carried out, and the connection breaks before the answer.
@@ -49,7 +51,8 @@ enum Trouble {
 
 use Trouble::*;
 
-const TROUBLES: [Trouble; 14] = [
+const TROUBLES: [Trouble; 15] = [
+    Refused,
     Broken,
     AnswerLost,
     AnswerCut,
@@ -153,7 +156,7 @@ impl Trouble {
                 json!({ (wrapper.as_str()): {"jobid": "x", "jobstatus": 3, "jobresultcode": 0} })
                     .to_string(),
             ),
-            JobNeverEnds => unreachable!("it is no fault but the cloud's behaviour"),
+            Refused | JobNeverEnds => unreachable!("it is no fault but the cloud's behaviour"),
         }
     }
 }
@@ -210,12 +213,16 @@ const SCENES: [Scene; 4] = [
 
 impl Scene {
     fn lab(&self) -> VirtualLab {
+        VirtualLab::of(self.cloud())
+    }
+
+    fn cloud(&self) -> Builder {
         let mut cloud = CloudConfig::default();
         (self.change)(&mut cloud);
         let mut behaviour = cloudstack_simulator::Behaviour::default();
         behaviour.job_time = Duration::from_millis(300);
         behaviour.allow_user_expunge = true;
-        VirtualLab::of(Simulator::builder().cloud(cloud).behaviour(behaviour))
+        Simulator::builder().cloud(cloud).behaviour(behaviour)
     }
 
     fn flags(&self) -> Flags {
@@ -284,11 +291,66 @@ struct Cell<'c> {
     scene: &'c Scene,
     operation: Operation,
     command: &'c str,
+    /// How many calls come before, of any command.
+    number: usize,
     /// How many calls of that command come before.
     skip: u32,
     trouble: Trouble,
     /// Whether all later calls of the command meet it too.
     is_permanent: bool,
+}
+
+/// Keeps connections from the cloud from a certain call on.
+#[derive(Default)]
+struct Wall(Mutex<Option<Plan>>);
+
+struct Plan {
+    gate: Gate,
+    /// How many calls are let through.
+    calls: usize,
+    /// How often was slept since.
+    sleeps: u32,
+}
+
+impl Wall {
+    fn rise_before(&self, call: usize, gate: Gate) {
+        if call == 0 {
+            gate.close().unwrap();
+        }
+        *self.0.lock().unwrap() = Some(Plan {
+            gate,
+            calls: call,
+            sleeps: 0,
+        });
+    }
+
+    fn is_up(&self) -> bool {
+        self.0.lock().unwrap().is_some()
+    }
+
+    /// A call has been carried out.
+    fn pass(&self) {
+        if let Some(plan) = &mut *self.0.lock().unwrap()
+            && plan.calls > 0
+        {
+            plan.calls -= 1;
+            if plan.calls == 0 {
+                plan.gate.close().unwrap();
+            }
+        }
+    }
+
+    /// Somebody has slept; after that many sleeps behind the wall it is gone.
+    fn fall_after(&self, sleeps: u32) {
+        let mut plan = self.0.lock().unwrap();
+        if let Some(up) = plan.as_mut().filter(|plan| plan.calls == 0) {
+            up.sleeps += 1;
+            if up.sleeps >= sleeps {
+                up.gate.open().unwrap();
+                *plan = None;
+            }
+        }
+    }
 }
 
 impl Cell<'_> {
@@ -310,10 +372,20 @@ impl Cell<'_> {
 
     /// Plays it. An error tells what is not as it should be.
     fn play(&self) -> Result<(), String> {
-        let lab = self.scene.lab();
+        let wall = Arc::new(Wall::default());
+        let seen = Arc::clone(&wall);
+        let lab = VirtualLab::of(self.scene.cloud().on_request(move |_| seen.pass()));
         let empty = lab.cloud.inventory();
         self.operation.prepare(self.scene, &lab);
-        if self.trouble == JobNeverEnds {
+        if self.trouble == Refused {
+            // The first sleep after a poll is refused is the second since the call before it.
+            let sleeps = 1 + u32::from(self.command == "queryAsyncJobResult");
+            wall.rise_before(self.number, lab.cloud.gate());
+            let slept = Arc::clone(&wall);
+            if !self.is_permanent {
+                lab.on_sleep(move || slept.fall_after(sleeps));
+            }
+        } else if self.trouble == JobNeverEnds {
             lab.cloud.set_behaviour(|behaviour| {
                 let days = Duration::from_secs(3 * 24 * 3_600);
                 behaviour.job_times.insert(self.command.to_owned(), days);
@@ -324,6 +396,11 @@ impl Cell<'_> {
             lab.cloud.fault_after(self.command, self.skip, times, fault);
         }
         let outcome = self.operation.run(self.scene, &lab);
+        let was_met = !wall.is_up();
+        wall.fall_after(0);
+        if self.trouble == Refused && !self.is_permanent && !was_met {
+            return Err("nobody slept behind the wall: the call was not tried".to_owned());
+        }
         lab.cloud.clear_faults();
         lab.cloud
             .set_behaviour(|behaviour| behaviour.job_times.clear());
@@ -464,6 +541,7 @@ fn whatever_goes_wrong_nothing_is_left_unknown_and_nothing_is_made_twice() {
                             scene,
                             operation: *operation,
                             command,
+                            number: i,
                             skip: *count,
                             trouble,
                             is_permanent,

@@ -490,6 +490,23 @@ fn an_address_that_may_have_been_acquired_for_a_vpc_is_named() {
 }
 
 #[test]
+fn an_acquired_address_stays_as_long_as_another_machine_is_behind_it() {
+    let lab = lab_with(|cloud| cloud.vpcs.push(vpc("demo")));
+    create(&lab, "m1", &LONDON, &[("network", "web")]).unwrap();
+    let ip = address(&lab, "m1");
+    let shared = [("network", "web"), ("public-ip", ip.as_str())];
+    create(&lab, "m2", &LONDON, &shared).unwrap();
+    remove(&lab, "m1");
+    let inventory = lab.cloud.inventory();
+    assert!(is_forwarded(&lab, "m2"), "{inventory}");
+    assert_eq!(
+        inventory.port_forwards.len(),
+        2,
+        "only those of m2: {inventory}"
+    );
+}
+
+#[test]
 fn an_address_that_the_user_has_in_a_tier_stays() {
     let lab = lab_with(|cloud| cloud.vpcs.push(vpc("demo")));
     create(&lab, "m1", &LONDON, &[("network", "web")]).unwrap();
@@ -668,14 +685,8 @@ fn unknown_names_are_answered_with_what_there_is() {
         );
         assert!(!lab.has_stored("m1"));
     }
-    // Key pairs are not looked up: the cloud tells.
     let error = create(&lab, "m1", &LONDON, &[("keypair", "mine,")]).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("A key pair with name 'mine' was not found"),
-        "{error}"
-    );
+    assert_eq!(error.to_string(), "No SSH key pair is called \"mine\"");
     assert!(
         lab.cloud.inventory().is_empty(),
         "{}",

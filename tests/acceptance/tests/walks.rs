@@ -18,7 +18,7 @@ const NAMES: [&str; 4] = ["m1", "m2", "m3", "m4"];
 const LENGTH: u64 = 50;
 
 /// The steps in all, unless `WALK_STEPS` says otherwise.
-const STEPS: u64 = 2_000;
+const STEPS: u64 = 10_000;
 
 /// What troubles meet.
 const COMMANDS: [&str; 16] = [
@@ -195,7 +195,7 @@ fn whatever_is_done_in_whatever_order_all_of_it_can_be_removed() {
     let failures = failures.into_inner().unwrap();
     // Not by a macro, whose output only shows when a test fails.
     let line = format!(
-        "random walks: {walks} of {LENGTH} steps, {} failed\n",
+        "random walks: {walks} of {LENGTH} steps each, {} failed\n",
         failures.len()
     );
     std::io::stderr().write_all(line.as_bytes()).unwrap();

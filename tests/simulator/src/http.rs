@@ -73,6 +73,8 @@ pub(crate) enum Delivery {
 pub(crate) struct Reply {
     pub(crate) response: Response,
     pub(crate) delivery: Delivery,
+    /// Whether the connection is for this one request.
+    pub(crate) is_last: bool,
 }
 
 /// Serves one connection until either side is done with it.
@@ -99,7 +101,7 @@ pub(crate) fn serve(
         if reply.delivery == Delivery::Nothing {
             return Ok(());
         }
-        let keep_alive = keep_alive && reply.delivery == Delivery::Whole;
+        let keep_alive = keep_alive && reply.delivery == Delivery::Whole && !reply.is_last;
         write_response(stream, &reply.response, reply.delivery, keep_alive)?;
         if !keep_alive {
             return Ok(());

@@ -53,4 +53,4 @@ pub use config::{
 pub use faults::Fault;
 pub use inventory::{Inventory, MachineItem, RuleItem};
 pub use record::RequestRecord;
-pub use server::{Builder, Credentials, Simulator};
+pub use server::{Builder, Credentials, Gate, Simulator};

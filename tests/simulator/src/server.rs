@@ -162,7 +162,7 @@ impl Builder {
         }
         let world = World::new(&self.cloud, self.behaviour, self.clock.now())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let listener = TcpListener::bind(self.listen)?;
+        let listener = Arc::new(bind(self.listen)?);
         let address = listener.local_addr()?;
         let url = format!("http://{address}{}", self.path);
         let credentials: Vec<_> = world
@@ -192,6 +192,7 @@ impl Builder {
             watcher: self.watcher,
             connections: Mutex::default(),
             stopped: Condvar::new(),
+            listener: Arc::clone(&listener),
         });
         let acceptor = {
             let shared = Arc::clone(&shared);
@@ -306,6 +307,11 @@ impl Simulator {
         self.shared.state().faults.clear();
     }
 
+    /// What makes the server unreachable, and reachable again.
+    pub fn gate(&self) -> Gate {
+        Gate(Arc::clone(&self.shared))
+    }
+
     /// Changes how the server behaves from now on. Jobs that run keep their time, and networks that are up stay up.
     pub fn set_behaviour(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut self.shared.state().world.behaviour);
@@ -332,12 +338,82 @@ struct State {
     records: Vec<RequestRecord>,
 }
 
+/// Whether the server can be reached.
+#[derive(Clone)]
+pub struct Gate(Arc<Shared>);
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Gate").finish_non_exhaustive()
+    }
+}
+
+impl Gate {
+    /// From now on connections are refused. Those that are open are closed, a request that is being handled is answered
+    /// before. The port stays the server's.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let it.
+    pub fn close(&self) -> io::Result<()> {
+        let mut connections = lock(&self.0.connections);
+        connections.is_gate_closed = true;
+        rustix::net::shutdown(&*self.0.listener, rustix::net::Shutdown::Both)?;
+        for connection in connections.open.values().filter(|c| !c.is_busy) {
+            let _ = connection.stream.shutdown(Shutdown::Both);
+        }
+        Ok(())
+    }
+
+    /// Takes connections again.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let it.
+    pub fn open(&self) -> io::Result<()> {
+        rustix::net::listen(&*self.0.listener, BACKLOG)?;
+        lock(&self.0.connections).is_gate_closed = false;
+        self.0.stopped.notify_all();
+        Ok(())
+    }
+}
+
+/// How many connections wait to be taken.
+const BACKLOG: i32 = 128;
+
+/// Listens at an address. A port that the system chose is then asked for by its number: only so does it stay the socket's
+/// when the socket stops listening.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    /// Somebody else may take the port in between.
+    const TRIES: u32 = 10;
+    let mut tries = 0;
+    loop {
+        let listener = TcpListener::bind(address)?;
+        if address.port() != 0 {
+            return Ok(listener);
+        }
+        let chosen = listener.local_addr()?;
+        drop(listener);
+        match TcpListener::bind(chosen) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => tries += 1,
+            bound => return bound,
+        }
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// Whether a request is being handled.
+    is_busy: bool,
+}
+
 /// The open connections; none any more once the simulator is being shut down.
 #[derive(Default)]
 struct Connections {
-    open: HashMap<u64, TcpStream>,
+    open: HashMap<u64, Connection>,
     next: u64,
     stopping: bool,
+    is_gate_closed: bool,
 }
 
 struct Shared {
@@ -348,7 +424,9 @@ struct Shared {
     timeouts: Timeouts,
     watcher: Option<Watcher>,
     connections: Mutex<Connections>,
+    /// Notified when it is being shut down, and when the gate opens.
     stopped: Condvar,
+    listener: Arc<TcpListener>,
 }
 
 /// The guarded data hold together after every statement, so a panic elsewhere is no reason to stop.
@@ -365,7 +443,8 @@ impl Shared {
         thread::scope(|scope| {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else {
-                    // Out of descriptors, most likely: others have to end first.
+                    // The gate is closed; or there are too many descriptors, and others have to end first.
+                    self.wait_for_gate();
                     if self.wait(Duration::from_millis(10)) {
                         return;
                     }
@@ -379,8 +458,9 @@ impl Shared {
                 };
                 scope.spawn(move || {
                     // A connection that breaks is the client's affair.
-                    let _ =
-                        http::serve(&mut stream, self.timeouts, |request| self.handle(&request));
+                    let _ = http::serve(&mut stream, self.timeouts, |request| {
+                        self.handle(id, &request)
+                    });
                     let _ = stream.shutdown(Shutdown::Both);
                     lock(&self.connections).open.remove(&id);
                 });
@@ -397,15 +477,19 @@ impl Shared {
         }
         let id = connections.next;
         connections.next += 1;
-        connections.open.insert(id, other);
+        let connection = Connection {
+            stream: other,
+            is_busy: false,
+        };
+        connections.open.insert(id, connection);
         Some(id)
     }
 
     fn stop(&self) {
         let mut connections = lock(&self.connections);
         connections.stopping = true;
-        for stream in connections.open.values() {
-            let _ = stream.shutdown(Shutdown::Both);
+        for connection in connections.open.values() {
+            let _ = connection.stream.shutdown(Shutdown::Both);
         }
         self.stopped.notify_all();
     }
@@ -422,10 +506,35 @@ impl Shared {
         )
     }
 
-    fn handle(&self, request: &Request) -> Reply {
+    /// Waits while the gate is closed, unless the simulator is being shut down.
+    fn wait_for_gate(&self) {
+        let connections = lock(&self.connections);
+        let is_waiting =
+            |connections: &mut Connections| connections.is_gate_closed && !connections.stopping;
+        drop(self.stopped.wait_while(connections, is_waiting));
+    }
+
+    fn handle(&self, connection: u64, request: &Request) -> Reply {
+        let set_busy = |is_busy| {
+            let mut connections = lock(&self.connections);
+            if let Some(connection) = connections.open.get_mut(&connection) {
+                connection.is_busy = is_busy;
+            }
+            connections.is_gate_closed
+        };
+        set_busy(true);
+        let reply = self.reply(request);
+        Reply {
+            is_last: set_busy(false),
+            ..reply
+        }
+    }
+
+    fn reply(&self, request: &Request) -> Reply {
         let whole = |response| Reply {
             response,
             delivery: Delivery::Whole,
+            is_last: false,
         };
         if request.path != self.path {
             return whole(Response::html(404, "Not Found"));
@@ -457,6 +566,7 @@ impl Shared {
         Reply {
             response: handled.response,
             delivery: handled.delivery,
+            is_last: false,
         }
     }
 }

@@ -101,6 +101,11 @@ pub(crate) static ALL: &[Command] = &[
         "page pagesize keyword listall isrecursive domainid id name zoneid",
         catalogue::list_disk_offerings,
     ),
+    sync(
+        "listAccounts",
+        "page pagesize keyword listall isrecursive domainid id name accounttype state",
+        projects::list_accounts,
+    ),
     sync("listCapabilities", "", catalogue::list_capabilities),
     sync(
         "listAffinityGroups",

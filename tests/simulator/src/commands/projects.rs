@@ -1,9 +1,10 @@
-//! Projects.
+//! Accounts and projects.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Call;
 use crate::api::ApiError;
+use crate::world::Account;
 
 /// Those that the caller is in.
 pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
@@ -27,4 +28,20 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
             .map(|project| world.project_json(project))
             .collect(),
     )
+}
+
+/// The caller's own account, which is all that a user sees.
+pub(super) fn list_accounts(call: &mut Call<'_>) -> Result<Value, ApiError> {
+    let world = &*call.world;
+    let wanted = call.wants(&world.accounts, "id")?;
+    let accounts = world.accounts.iter().filter(|account| {
+        account.id == call.caller && wanted(account.id) && call.is_named(&account.name)
+    });
+    let row = |account: &Account| {
+        json!({
+            "id": account.id, "name": account.name, "accounttype": 0, "state": "enabled",
+            "domainid": world.domain.id, "domain": world.domain.name,
+        })
+    };
+    call.list("account", accounts.map(row).collect())
 }

@@ -186,6 +186,7 @@ impl World {
         self.forwards.remove_where(|rule| rule.public == id);
         self.firewall.remove_where(|rule| rule.public == id);
         self.remove_tags(id);
+        self.remove_tags_of_rules();
         if let Some(address) = self.addresses.get_mut(id) {
             address.state = AddressState::Free;
             address.owner = None;
@@ -290,5 +291,16 @@ impl World {
         }
         self.remove_tags(id);
         self.firewall.remove_where(|rule| rule.related == Some(id));
+        self.remove_tags_of_rules();
+    }
+
+    /// Forgets the tags of rules that are gone.
+    fn remove_tags_of_rules(&mut self) {
+        let (forwards, firewall) = (&self.forwards, &self.firewall);
+        self.tags.retain(|tag| match tag.kind.as_str() {
+            "PortForwardingRule" => forwards.get(tag.resource).is_some(),
+            "FirewallRule" => firewall.get(tag.resource).is_some(),
+            _ => true,
+        });
     }
 }
