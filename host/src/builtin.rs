@@ -1,6 +1,7 @@
-//! The driver that the host carries in itself.
+//! The driver that the host carries in itself, and how drivers are found by name.
 
 use crate::machine::LazyDriver;
+use crate::registry::Registry;
 use crate::sandbox::{Cache, Limits};
 
 /// Its name, as in `docker-machine create --driver btcloud`.
@@ -12,6 +13,19 @@ pub const COMPONENT: &[u8] = include_bytes!(env!("BTCLOUD_DRIVER_COMPONENT_FILE"
 /// The driver with the default limits and the user's cache.
 pub fn driver() -> LazyDriver {
     LazyDriver::new(COMPONENT, Limits::default(), Cache::of_user())
+}
+
+/// The driver of a name: the built-in one, or one that the user has installed.
+pub fn driver_named(name: &str) -> LazyDriver {
+    if name == NAME {
+        return driver();
+    }
+    LazyDriver::installed(
+        Registry::of_user(),
+        name,
+        Limits::default(),
+        Cache::of_user(),
+    )
 }
 
 #[cfg(test)]

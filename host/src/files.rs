@@ -1,8 +1,9 @@
 //! Files that hold what must neither be half written nor read by others.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 /// Writes a file that only its owner may read (mode 0600), so that after a crash at any moment there is either the old
 /// contents or the new one. The contents are on disk when this returns.
@@ -55,11 +56,26 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(contents)
 }
 
+/// Whether what has this metadata belongs to this user, and nobody else may write it.
+pub(crate) fn is_private(metadata: &fs::Metadata) -> bool {
+    metadata.uid() == rustix::process::geteuid().as_raw()
+        && metadata.permissions().mode() & 0o022 == 0
+}
+
+/// One of the user's directories: the one that a variable names, or else one in the home; nothing where there is no home.
+/// Paths that are not absolute do not count (XDG Base Directory Specification).
+pub(crate) fn user_directory(variable: &str, in_home: &str) -> Option<PathBuf> {
+    let absolute = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute(variable).or_else(|| Some(absolute("HOME")?.join(in_home)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn private_files_replace_and_stay_private() {

@@ -2,7 +2,7 @@
 //! it, a Docker Machine plugin and a command line.
 //!
 //! Dependencies point one way: the doors ([`cli`], [`plugin`]) know the [`machine`] service, the service knows the
-//! [`sandbox`], the sandbox knows the [`capability`]s, and all speak in terms of the [`contract`].
+//! [`registry`] of third-party drivers and the [`sandbox`], the sandbox knows the [`capability`]s, and all speak in terms of the [`contract`].
 
 #![warn(
     clippy::cast_possible_truncation,
@@ -22,4 +22,5 @@ pub mod contract;
 mod files;
 pub mod machine;
 pub mod plugin;
+pub mod registry;
 pub mod sandbox;

@@ -1,8 +1,7 @@
 //! The driver that a command line names, its options as flags, and the flags of every command that runs a driver.
 
 use std::ffi::OsString;
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -12,7 +11,9 @@ use super::Failure;
 use super::exit::Exit;
 use crate::builtin;
 use crate::contract::{OptionKind, OptionScope, OptionSpec};
+use crate::files;
 use crate::machine::{Error, Flag, Flags, LazyDriver, Loaded, Store};
+use crate::registry;
 use crate::sandbox::{Cache, Limits};
 
 /// The driver that the arguments name.
@@ -20,19 +21,17 @@ pub(super) struct Choice {
     pub(super) driver: Arc<LazyDriver>,
     /// Loaded if its options are needed to understand the arguments.
     pub(super) loaded: Option<Arc<Loaded>>,
+    /// Whether the user named it, and it is not just the built-in one.
+    is_named: bool,
 }
 
 impl Choice {
     /// Finds the driver, and loads it if need be.
     pub(super) fn of(args: &[OsString]) -> Result<Self, Failure> {
-        let driver = match driver_argument(args) {
+        let named = driver_argument(args);
+        let driver = match &named {
             None => builtin::driver(),
-            Some(path) => {
-                let component = fs::read(&path)
-                    .with_context(|| format!("cannot read the driver {}", path.display()))
-                    .map_err(|e| Failure::new(Exit::Usage, e))?;
-                LazyDriver::new(component, Limits::default(), Cache::of_user())
-            }
+            Some(named) => driver_at(named)?,
         };
         let mut words = args.iter().skip(1);
         let needs_options = match words.next() {
@@ -41,13 +40,46 @@ impl Choice {
             None => false,
         };
         let loaded = match needs_options {
-            true => Some(driver.loaded().map_err(Error::from)?),
+            true => Some(driver.loaded()?),
             false => None,
         };
         Ok(Self {
             driver: Arc::new(driver),
             loaded,
+            is_named: named.is_some(),
         })
+    }
+
+    /// The driver for a machine that the store has: the one that is named, or else the one that made it.
+    pub(super) fn for_machine(
+        &self,
+        machine: &str,
+        made_by: &str,
+    ) -> Result<Arc<LazyDriver>, Failure> {
+        if !self.is_named && made_by != builtin::NAME {
+            let driver = builtin::driver_named(made_by);
+            // Whatever else is wrong with it is told when it is used.
+            return match driver.loaded() {
+                Err(Error::Registry(registry::Error::NotInstalled(_))) => {
+                    Err(Error::ForeignMachine {
+                        name: machine.to_owned(),
+                        made_by: made_by.to_owned(),
+                    }
+                    .into())
+                }
+                _ => Ok(Arc::new(driver)),
+            };
+        }
+        let name = self.driver.loaded()?.name.clone();
+        if name != made_by {
+            return Err(Error::OtherDriver {
+                name: machine.to_owned(),
+                made_by: made_by.to_owned(),
+                driver: name,
+            }
+            .into());
+        }
+        Ok(Arc::clone(&self.driver))
     }
 
     /// The driver's options, or those of one scope; none if the driver is not loaded.
@@ -59,7 +91,7 @@ impl Choice {
 
     /// The heading of the driver's options in the help.
     pub(super) fn heading(&self) -> String {
-        let name = self.loaded.as_ref().map(|l| l.description.name.as_str());
+        let name = self.loaded.as_ref().map(|loaded| loaded.name.as_str());
         format!("Options of the driver {}", name.unwrap_or_default())
     }
 }
@@ -79,9 +111,9 @@ pub(super) fn common() -> [Arg; 3] {
         Arg::new("driver")
             .long("driver")
             .global(true)
-            .value_name("FILE")
+            .value_name("NAME|FILE")
             .value_parser(value_parser!(PathBuf))
-            .help("The driver's component [default: the built-in driver of BT Cloud Compute]"),
+            .help("An installed driver, or a driver's component [default: the driver that made the machine, or for a new one the built-in driver of BT Cloud Compute]"),
         Arg::new("verbose")
             .short('v')
             .long("verbose")
@@ -89,6 +121,28 @@ pub(super) fn common() -> [Arg; 3] {
             .action(ArgAction::SetTrue)
             .help("Tell more of what happens"),
     ]
+}
+
+/// The driver of a name, or in a file.
+fn driver_at(named: &Path) -> Result<LazyDriver, Failure> {
+    let name = named.to_str().filter(|name| !name.contains(['/', '.']));
+    if let Some(name) = name.filter(|name| !Path::new(name).is_file()) {
+        return Ok(builtin::driver_named(name));
+    }
+    let component = read_component(named)?;
+    Ok(LazyDriver::new(
+        component,
+        Limits::default(),
+        Cache::of_user(),
+    ))
+}
+
+/// Reads a component's file.
+pub(super) fn read_component(path: &Path) -> Result<Vec<u8>, Failure> {
+    let limit = Limits::default().component_size;
+    files::read_bounded(path, limit as u64)
+        .with_context(|| format!("cannot read the driver {}", path.display()))
+        .map_err(|e| Failure::new(Exit::Usage, e))
 }
 
 /// The value of `--driver`, looked up before the arguments can be understood: its options are among them.

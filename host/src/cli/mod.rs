@@ -1,6 +1,7 @@
 //! The command line, `btcloud-host`.
 
 mod driver;
+mod drivers;
 mod exit;
 mod gc;
 mod report;
@@ -47,6 +48,7 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
         .arg_required_else_help(true)
         .subcommand(run::command(&driver))
         .subcommand(gc::command(&driver))
+        .subcommand(drivers::command())
         .after_help(EXIT_CODES);
     let matches = match command.try_get_matches_from(args) {
         Ok(matches) => matches,
@@ -68,6 +70,7 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
     match matches.subcommand() {
         Some(("run", matches)) => run::execute(&driver, matches),
         Some(("gc", matches)) => gc::execute(&driver, matches),
+        Some(("driver", matches)) => drivers::execute(matches),
         _ => Err(Failure::shown(Exit::Usage)),
     }
 }

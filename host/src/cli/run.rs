@@ -99,7 +99,7 @@ pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failu
     }
     let report = Arc::new(Report::new(matches.get_flag("verbose")));
     let task = Task {
-        driver: Arc::clone(&driver.driver),
+        choice: driver,
         store: store(matches)?,
         cancel: cancel_on_signals(&name, operation),
         report: Arc::clone(&report),
@@ -129,8 +129,8 @@ pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failu
 }
 
 /// One operation of one machine.
-struct Task {
-    driver: Arc<LazyDriver>,
+struct Task<'t> {
+    choice: &'t Choice,
     store: Store,
     cancel: Cancel,
     report: Arc<Report>,
@@ -138,39 +138,26 @@ struct Task {
     name: String,
 }
 
-impl Task {
-    fn machine(&self, record: Record) -> Machine {
+impl Task<'_> {
+    fn machine(&self, driver: Arc<LazyDriver>, record: Record) -> Machine {
         let reporter: Arc<Report> = Arc::clone(&self.report);
         let surroundings = Surroundings::of_process(reporter, self.cancel.clone());
-        Machine::new(Arc::clone(&self.driver), surroundings, record)
+        Machine::new(driver, surroundings, record)
     }
 
     /// The machine as the store has it.
     fn stored(&self) -> Result<Machine, Failure> {
         let (record, made_by) = self.store.load(&self.name)?;
-        let driver = self
-            .driver
-            .loaded()
-            .map_err(Error::from)?
-            .description
-            .name
-            .clone();
-        if driver != made_by {
-            return Err(Error::ForeignMachine {
-                name: self.name.clone(),
-                made_by,
-                driver,
-            }
-            .into());
-        }
-        Ok(self.machine(record))
+        let driver = self.choice.for_machine(&self.name, &made_by)?;
+        Ok(self.machine(driver, record))
     }
 
     fn create(&self, loaded: &Loaded, flags: &Flags) -> Result<(), Failure> {
         if self.store.contains(&self.name) {
             return Err(Error::MachineExists(self.name.clone()).into());
         }
-        let machine = self.machine(Record::new(&self.name, self.store.path()));
+        let driver = Arc::clone(&self.choice.driver);
+        let machine = self.machine(driver, Record::new(&self.name, self.store.path()));
         machine.configure(flags)?;
         machine.check().map_err(|error| {
             let exit = if error.kind() == ErrorKind::Cancelled {
@@ -185,10 +172,7 @@ impl Task {
         })?;
         let created = machine
             .record()
-            .and_then(|record| {
-                self.store
-                    .create(&self.name, &record, &loaded.description.name)
-            })
+            .and_then(|record| self.store.create(&self.name, &record, &loaded.name))
             .and_then(|()| machine.create());
         if let Err(error) = created {
             self.report.finish();

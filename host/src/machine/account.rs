@@ -51,6 +51,7 @@ impl Account {
         let loaded = driver.loaded()?;
         let specs = &loaded.description.options;
         let options = Options::of_account(specs, flags, &*surroundings.variables)?;
+        loaded.check_hosts(&options.endpoints)?;
         Ok(Self {
             driver,
             loaded,
@@ -66,7 +67,7 @@ impl Account {
     /// If the cloud does not tell.
     pub fn survey(&self) -> Result<Vec<Found>, Error> {
         let capabilities = self.surroundings.capabilities(
-            &self.loaded.description,
+            &self.loaded,
             &self.options,
             self.surroundings.cancel.clone(),
             Keys::Denied,

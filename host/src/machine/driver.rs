@@ -1,38 +1,74 @@
 //! A driver that is loaded when it is first needed: much of what a client asks needs none.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::Error;
+use crate::capability::http::Endpoint;
 use crate::contract::Description;
-use crate::sandbox::{Cache, Driver, Error, Limits};
+use crate::registry::{self, Grant, Registry};
+use crate::sandbox::{Cache, Driver, Limits};
 
 /// A driver component with its limits.
 #[derive(Debug)]
 pub struct LazyDriver {
-    component: Cow<'static, [u8]>,
+    source: Source,
     limits: Limits,
     cache: Option<Cache>,
     loaded: Mutex<Option<Arc<Loaded>>>,
 }
 
+/// Where a component comes from.
+#[derive(Debug)]
+enum Source {
+    Component(Cow<'static, [u8]>),
+    /// One that the user has installed.
+    Installed {
+        registry: Option<Registry>,
+        name: String,
+    },
+}
+
 /// A driver that is loaded, and what it is.
 #[derive(Debug)]
 pub struct Loaded {
+    /// The name by which it goes, which is its own unless it was installed under another.
+    pub name: String,
     /// The driver.
     pub driver: Driver,
     /// What it told of itself.
     pub description: Description,
+    /// What it may call.
+    pub commands: BTreeSet<String>,
+    /// What the user has granted, if it is installed.
+    grant: Option<Grant>,
 }
 
 impl LazyDriver {
-    /// The driver in `component`, whose compiled code is kept in `cache`.
+    /// The driver in `component`, whose compiled code is kept in `cache`. It may call what its description lists.
     pub fn new(
         component: impl Into<Cow<'static, [u8]>>,
         limits: Limits,
         cache: Option<Cache>,
     ) -> Self {
+        Self::of(Source::Component(component.into()), limits, cache)
+    }
+
+    /// The driver that is installed under a name.
+    pub fn installed(
+        registry: Option<Registry>,
+        name: &str,
+        limits: Limits,
+        cache: Option<Cache>,
+    ) -> Self {
+        let name = name.to_owned();
+        Self::of(Source::Installed { registry, name }, limits, cache)
+    }
+
+    fn of(source: Source, limits: Limits, cache: Option<Cache>) -> Self {
         Self {
-            component: component.into(),
+            source,
             limits,
             cache,
             loaded: Mutex::default(),
@@ -43,19 +79,61 @@ impl LazyDriver {
     ///
     /// # Errors
     ///
-    /// If it is no driver that this host can run. The next call tries again.
+    /// If it is no driver that this host can run, or not the one that the user has installed. The next call tries again.
     pub fn loaded(&self) -> Result<Arc<Loaded>, Error> {
         let mut slot = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(loaded) = &*slot {
             return Ok(Arc::clone(loaded));
         }
-        let driver = Driver::load(&self.component, self.limits, self.cache.as_ref())?;
-        let description = driver.describe()?;
-        let loaded = Arc::new(Loaded {
-            driver,
-            description,
-        });
+        let loaded = Arc::new(self.load()?);
         *slot = Some(Arc::clone(&loaded));
         Ok(loaded)
+    }
+
+    fn load(&self) -> Result<Loaded, Error> {
+        let (component, installed) = match &self.source {
+            Source::Component(component) => (Cow::Borrowed(component.as_ref()), None),
+            Source::Installed { registry, name } => {
+                let not_installed = || registry::Error::NotInstalled(name.clone());
+                let registry = registry.as_ref().ok_or_else(not_installed)?;
+                let installed = registry.load(name, self.limits.component_size)?;
+                let granted = Some((installed.name, installed.grant));
+                (Cow::Owned(installed.component), granted)
+            }
+        };
+        let driver = Driver::load(&component, self.limits, self.cache.as_ref())?;
+        let description = driver.describe()?;
+        let (name, grant) = installed.unzip();
+        let is_granted =
+            |command: &&String| grant.as_ref().is_none_or(|g| g.commands.contains(*command));
+        let commands = description.commands.iter().filter(is_granted);
+        Ok(Loaded {
+            commands: commands.cloned().collect(),
+            name: name.unwrap_or_else(|| description.name.clone()),
+            driver,
+            description,
+            grant,
+        })
+    }
+}
+
+impl Loaded {
+    /// Checks that endpoints are at hosts that the driver was granted.
+    pub(super) fn check_hosts(&self, endpoints: &BTreeMap<String, Endpoint>) -> Result<(), Error> {
+        let Some(grant) = &self.grant else {
+            return Ok(());
+        };
+        let mut endpoints = endpoints.iter();
+        match endpoints.find(|(_, endpoint)| !grant.permits_host(endpoint.host())) {
+            Some((option, endpoint)) => Err(Error::Option {
+                message: format!(
+                    "--{option}: the driver \"{}\" was not granted the host {}",
+                    self.name,
+                    endpoint.host()
+                ),
+                hint: Some("`btcloud-host driver install` grants it anew".to_owned()),
+            }),
+            None => Ok(()),
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::capability::log::clean;
 use crate::capability::secret::Secrets;
 use crate::contract;
 use crate::contract::types::ErrorKind;
+use crate::registry;
 use crate::sandbox;
 
 /// The most bytes of a driver's message, and of its hint.
@@ -28,6 +29,9 @@ pub enum Error {
     /// The driver did not run to its end.
     #[error(transparent)]
     Sandbox(#[from] sandbox::Error),
+    /// The driver cannot be had from where it is installed.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
     /// An option is missing or malformed.
     #[error("{message}")]
     Option {
@@ -67,9 +71,17 @@ pub enum Error {
     /// docker-machine would not take the name.
     #[error("\"{0}\" is no name for a machine")]
     Name(String),
+    /// The machine is one of a driver that is not here.
+    #[error("machine \"{name}\" was made by the driver \"{made_by}\", which is not installed")]
+    ForeignMachine {
+        /// The machine's name.
+        name: String,
+        /// Its driver.
+        made_by: String,
+    },
     /// The machine is another driver's.
     #[error("machine \"{name}\" was made by the driver \"{made_by}\", not \"{driver}\"")]
-    ForeignMachine {
+    OtherDriver {
         /// The machine's name.
         name: String,
         /// Its driver.
@@ -136,8 +148,10 @@ impl Error {
             Self::MachineExists(_)
             | Self::NotRunning
             | Self::NoAddress
-            | Self::ForeignMachine { .. } => ErrorKind::Conflict,
+            | Self::ForeignMachine { .. }
+            | Self::OtherDriver { .. } => ErrorKind::Conflict,
             Self::Sandbox(_)
+            | Self::Registry(_)
             | Self::Store { .. }
             | Self::Corrupt { .. }
             | Self::Record(_)
@@ -156,6 +170,7 @@ impl Error {
                 cause,
                 leftovers: None,
             } => cause.hint(),
+            Self::Registry(error) => error.hint(),
             Self::NoSuchMachine { .. } => Some(
                 "--storage-path or MACHINE_STORAGE_PATH names another store of machines".to_owned(),
             ),
@@ -164,8 +179,11 @@ impl Error {
             ),
             Self::Gone(_) => Some("remove the machine to have it forgotten here too".to_owned()),
             Self::ForeignMachine { made_by, .. } => Some(format!(
-                "name the driver's component with --driver, or use docker-machine-driver-{made_by}"
+                "`btcloud-host driver install FILE --as {made_by}` installs it, or name its component with --driver"
             )),
+            Self::OtherDriver { .. } => {
+                Some("leave --driver out to have it run by the driver that made it".to_owned())
+            }
             Self::Corrupt { .. } => Some(
                 "restore the file from a backup; until then the machine has to be managed at the \
                  cloud's own console"

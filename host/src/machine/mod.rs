@@ -22,7 +22,7 @@ use crate::capability::log::{Level, Log, Reporter, clean};
 use crate::capability::secret::Secrets;
 use crate::capability::state::{SaveState, State as StateCapability};
 use crate::contract::types::ErrorKind;
-use crate::contract::{self, Description, OptionKind, OptionSpec, State, Status};
+use crate::contract::{self, OptionKind, OptionSpec, State, Status};
 use crate::files;
 use options::Options;
 
@@ -73,10 +73,10 @@ impl Surroundings {
         }
     }
 
-    /// What a driver with that description may use in one operation.
+    /// What a driver may use in one operation.
     fn capabilities(
         &self,
-        description: &Description,
+        loaded: &Loaded,
         options: &Options,
         cancel: Cancel,
         keys: Keys,
@@ -85,7 +85,7 @@ impl Surroundings {
         let secrets = Arc::new(options.secrets.clone());
         let grant = Grant {
             endpoints: options.endpoints.clone(),
-            commands: description.commands.iter().cloned().collect(),
+            commands: loaded.commands.clone(),
         };
         Capabilities {
             http: Http::new(
@@ -207,6 +207,7 @@ impl Machine {
         let loaded = self.driver.loaded()?;
         let specs = &loaded.description.options;
         let options = Options::from_flags(specs, flags, &*self.surroundings.variables)?;
+        loaded.check_hosts(&options.endpoints)?;
         let mut remembered = self.remembered();
         options.store(specs, &mut remembered.record);
         remembered.unkept = options.secrets.clone();
@@ -441,6 +442,7 @@ impl Machine {
         let mut remembered = self.remembered();
         let specs = &loaded.description.options;
         let options = remembered.options(specs, &*self.surroundings.variables)?;
+        loaded.check_hosts(&options.endpoints)?;
         let record = &remembered.record;
         let machine = contract::Machine {
             name: record.name().to_owned(),
@@ -462,7 +464,7 @@ impl Machine {
             loaded: Arc::clone(&prepared.loaded),
         };
         self.surroundings.capabilities(
-            &prepared.loaded.description,
+            &prepared.loaded,
             &prepared.options,
             cancel,
             keys,

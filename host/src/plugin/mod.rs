@@ -8,8 +8,10 @@ pub mod rpc;
 mod service;
 pub mod wire;
 
+use std::ffi::OsStr;
 use std::io;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -40,7 +42,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Runs the plugin for a driver and tells how the process shall end. The arguments do not count: rancher-machine hands
 /// over its own.
-pub fn main(driver_name: &'static str, driver: LazyDriver) -> ExitCode {
+pub fn main(driver_name: &str, driver: LazyDriver) -> ExitCode {
     if std::env::var_os("MACHINE_PLUGIN_TOKEN").is_none_or(|token| token != TOKEN) {
         say(&mut io::stderr(), NOT_A_CLIENT.trim_end());
         return ExitCode::FAILURE;
@@ -57,6 +59,14 @@ pub fn main(driver_name: &'static str, driver: LazyDriver) -> ExitCode {
     }
 }
 
+/// The name of the driver that a program serves, by the name under which it was started: `docker-machine-driver-NAME`.
+pub fn driver_name(program: Option<&OsStr>) -> Option<String> {
+    let name = Path::new(program?).file_name()?.to_str()?;
+    let name = name.strip_suffix(".exe").unwrap_or(name);
+    name.strip_prefix("docker-machine-driver-")
+        .map(str::to_owned)
+}
+
 /// What the plugin's life depends on.
 #[derive(Debug)]
 enum Event {
@@ -69,7 +79,7 @@ enum Event {
     Signal,
 }
 
-fn serve(driver_name: &'static str, driver: LazyDriver) -> io::Result<ExitCode> {
+fn serve(driver_name: &str, driver: LazyDriver) -> io::Result<ExitCode> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     // The client waits for nothing but this line; everything else comes later.
     say(&mut io::stdout(), &listener.local_addr()?.to_string());

@@ -18,19 +18,15 @@ const API_VERSION: i64 = 1;
 
 /// A driver as the client sees it.
 pub(super) struct DriverService {
-    driver_name: &'static str,
+    driver_name: String,
     machine: Arc<Machine>,
     events: Sender<Event>,
 }
 
 impl DriverService {
-    pub(super) fn new(
-        driver_name: &'static str,
-        machine: Arc<Machine>,
-        events: Sender<Event>,
-    ) -> Self {
+    pub(super) fn new(driver_name: &str, machine: Arc<Machine>, events: Sender<Event>) -> Self {
         Self {
-            driver_name,
+            driver_name: driver_name.to_owned(),
             machine,
             events,
         }
@@ -82,7 +78,7 @@ impl DriverService {
                 Ok(Reply::empty())
             }
             "GetVersion" => Ok(int(API_VERSION)),
-            "DriverName" => Ok(text(self.driver_name)),
+            "DriverName" => Ok(text(&self.driver_name)),
             "GetCreateFlags" => self.create_flags(),
             "SetConfigRaw" => match argument {
                 Value::Bytes(json) => machine.load(&json).map(done),

@@ -6,7 +6,6 @@
 use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -26,12 +25,7 @@ pub struct Cache(PathBuf);
 impl Cache {
     /// The user's cache, `$XDG_CACHE_HOME/btcloud-host` or `~/.cache/btcloud-host`; nothing where there is no home.
     pub fn of_user() -> Option<Self> {
-        let absolute = |name| {
-            std::env::var_os(name)
-                .map(PathBuf::from)
-                .filter(|p| p.is_absolute())
-        };
-        let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+        let base = files::user_directory("XDG_CACHE_HOME", ".cache")?;
         Some(Self::at(base.join("btcloud-host")))
     }
 
@@ -68,7 +62,7 @@ impl Cache {
     fn prepare(&self) -> io::Result<bool> {
         files::create_private_dir(&self.0)?;
         let metadata = fs::symlink_metadata(&self.0)?;
-        Ok(metadata.is_dir() && is_private(&metadata))
+        Ok(metadata.is_dir() && files::is_private(&metadata))
     }
 
     fn evict(&self) -> io::Result<()> {
@@ -86,11 +80,6 @@ impl Cache {
     }
 }
 
-fn is_private(metadata: &fs::Metadata) -> bool {
-    metadata.uid() == rustix::process::geteuid().as_raw()
-        && metadata.permissions().mode() & 0o022 == 0
-}
-
 /// Named by the component and by all that the engine compiles by.
 fn entry_name(engine: &Engine, bytes: &[u8]) -> String {
     let mut compatibility = DefaultHasher::new();
@@ -106,7 +95,7 @@ fn entry_name(engine: &Engine, bytes: &[u8]) -> String {
 
 fn load(engine: &Engine, path: &Path) -> Option<Component> {
     let metadata = fs::symlink_metadata(path).ok()?;
-    if !metadata.is_file() || !is_private(&metadata) {
+    if !metadata.is_file() || !files::is_private(&metadata) {
         return None;
     }
     #[expect(unsafe_code, reason = "the only way to load compiled code")]
@@ -121,6 +110,7 @@ fn load(engine: &Engine, path: &Path) -> Option<Component> {
 mod tests {
     use super::*;
     use std::cell::Cell;
+    use std::os::unix::fs::PermissionsExt as _;
 
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
 

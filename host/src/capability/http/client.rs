@@ -116,6 +116,13 @@ impl Default for Client {
     }
 }
 
+/// The proxy that requests go through, if the environment names one (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`): its host
+/// and port, without the credentials that may be in it.
+pub fn proxy() -> Option<String> {
+    let proxy = ureq::Proxy::try_from_env()?;
+    Some(format!("{}:{}", proxy.host(), proxy.port()))
+}
+
 /// By what the certificates of endpoints are verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Trust {

@@ -66,7 +66,7 @@ impl Endpoint {
     }
 
     /// The host's name or address.
-    pub(super) fn host(&self) -> &str {
+    pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
 

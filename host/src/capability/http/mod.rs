@@ -21,7 +21,7 @@ use crate::contract::http::{
     Response,
 };
 
-pub use client::{Client, Trust};
+pub use client::{Client, Trust, proxy};
 pub use endpoint::{Endpoint, EndpointError};
 
 /// The most bytes of a request: its path, its parameters' names and values, and its body.
