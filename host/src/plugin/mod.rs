@@ -3,8 +3,6 @@
 //! A client starts the plugin, reads an address from its standard output and speaks Go's `net/rpc` with it; see
 //! `libmachine/drivers/plugin` and `libmachine/drivers/rpc` of docker/machine v0.16.2.
 
-pub mod gob;
-pub mod rpc;
 mod service;
 pub mod wire;
 
@@ -17,6 +15,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use netrpc::rpc;
 
 use crate::capability::clock::Cancel;
 use crate::capability::log::{Level, Reporter};
@@ -150,7 +150,7 @@ fn accept(listener: &TcpListener, service: &Arc<DriverService>, events: &Sender<
         let Ok(stream) = stream else { continue };
         let (service, events) = (Arc::clone(service), events.clone());
         let spawned = thread::Builder::new().spawn(move || {
-            let ended = rpc::serve(stream, &service);
+            let ended = rpc::serve(stream, &service, wire::REGISTRY);
             if let Some(error) = ended.error {
                 say(&mut io::stderr(), &format!("a connection ended: {error}"));
             }

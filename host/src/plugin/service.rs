@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
+use netrpc::gob::{Type, Value};
+use netrpc::rpc::{Reply, Service};
+
 use super::Event;
-use super::gob::{Type, Value};
-use super::rpc::{Reply, Service};
 use super::wire::{self, CreateFlag, FlagValue};
 use crate::contract::{OptionKind, OptionSpec, State};
 use crate::machine::{Change, Error, Flag, Flags, Machine};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::gob::{Registry, Type, Value};
+use netrpc::gob::{Registry, Type, Value};
 
 /// An option of the driver, `mcnflag.Flag`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,9 +30,6 @@ pub enum FlagValue {
     /// `mcnflag.StringSliceFlag`
     StringSlice(Vec<String>),
 }
-
-/// `struct{}`, the argument or the answer of most methods.
-pub static EMPTY: Type = Type::Struct("", &[]);
 
 /// `[]mcnflag.Flag`, the answer of `GetCreateFlags`.
 pub static CREATE_FLAGS: Type = Type::Slice(&Type::Interface);
@@ -192,4 +189,89 @@ pub fn flags_to_gob(flags: &BTreeMap<String, FlagValue>) -> Value {
         "*rpcdriver.RPCFlags",
         Value::structure([("Values", values)]),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use netrpc::gob::{Decoder, Encoder, Limits};
+
+    use super::*;
+
+    fn decode_all(bytes: &[u8]) -> Vec<Value> {
+        let mut decoder = Decoder::new(bytes, Limits::default());
+        std::iter::from_fn(|| decoder.next_value().unwrap()).collect()
+    }
+
+    /// The flags as docker-machine sent them to a plugin of Go.
+    #[test]
+    fn the_flags_of_a_genuine_client_decode() {
+        let stream = include_bytes!("../../../netrpc/tests/vectors/demo-precreate-error.c2s.bin");
+        let greeting = stream.windows(2).position(|two| two == b"\n\n").unwrap();
+        let values = decode_all(&stream[greeting + 2..]);
+        let mut calls = values.chunks(2);
+        let call = calls.find(|call| {
+            let method = call[0].text_field("ServiceMethod");
+            method.ends_with(".SetConfigFromFlags")
+        });
+        let argument = call.unwrap()[1].clone();
+        let flags = flags_from_gob(argument).unwrap();
+        assert_eq!(flags["driver"], FlagValue::String("demo".to_owned()));
+        assert_eq!(flags["swarm-master"], FlagValue::Bool(false));
+        assert!(
+            flags
+                .values()
+                .any(|flag| matches!(flag, FlagValue::StringSlice(_))),
+            "{flags:?}"
+        );
+        assert!(
+            flags.values().any(|flag| matches!(flag, FlagValue::Int(_))),
+            "{flags:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_encoded_decodes_to_the_same() {
+        let flag = |name: &str, value| CreateFlag {
+            name: name.to_owned(),
+            usage: "Usage".to_owned(),
+            env_var: String::new(),
+            value,
+        };
+        let flags = [
+            flag("a", FlagValue::Bool(false)),
+            flag("b", FlagValue::Int(-300)),
+            flag("c", FlagValue::String("ü".to_owned())),
+            flag(
+                "d",
+                FlagValue::StringSlice(vec!["x".to_owned(), String::new()]),
+            ),
+        ];
+        let values: BTreeMap<_, _> = flags
+            .iter()
+            .map(|flag| (flag.name.clone(), flag.value.clone()))
+            .collect();
+        let mut encoder = Encoder::new(REGISTRY);
+        let list = create_flags_to_gob(&flags);
+        let argument = flags_to_gob(&values);
+        let mut stream = encoder.encode(&CREATE_FLAGS, &list).unwrap();
+        // The second time no type is defined again.
+        let again = encoder.encode(&CREATE_FLAGS, &list).unwrap();
+        assert!(again.len() < stream.len());
+        stream.extend(again);
+        stream.extend(encoder.encode(&Type::Interface, &argument).unwrap());
+        stream.extend(
+            encoder
+                .encode(&Type::Bytes, &Value::Bytes(vec![0; 70_000]))
+                .unwrap(),
+        );
+
+        let decoded = decode_all(&stream);
+        assert_eq!(decoded[0], decoded[1]);
+        let Value::List(decoded_flags) = &decoded[0] else {
+            panic!("{decoded:?}")
+        };
+        assert_eq!(decoded_flags.len(), flags.len());
+        assert_eq!(flags_from_gob(decoded[2].clone()).unwrap(), values);
+        assert_eq!(decoded[3], Value::Bytes(vec![0; 70_000]));
+    }
 }

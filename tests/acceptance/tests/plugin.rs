@@ -5,9 +5,9 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use acceptance::{Lab, Plugin, signal, wait_until};
-use btcloud_host::plugin::gob::{Decoder, Encoder, Limits, Type, Value};
-use btcloud_host::plugin::rpc::REQUEST;
 use btcloud_host::plugin::wire::{self, FlagValue};
+use netrpc::gob::{Decoder, Encoder, Limits, Type, Value};
+use netrpc::rpc::{EMPTY, REQUEST};
 
 const GREETING: &[u8] = b"CONNECT /_goRPC_ HTTP/1.0\n\n";
 
@@ -77,7 +77,7 @@ impl Peer {
     }
 
     fn call(&mut self, method: &str) -> Result<Value, String> {
-        self.call_with(method, &wire::EMPTY, &nothing())
+        self.call_with(method, &EMPTY, &nothing())
     }
 
     /// Tells the plugin of a new machine, as `create` does.
@@ -181,7 +181,7 @@ fn what_go_would_refuse_is_refused_in_its_words() {
         assert_eq!(peer.receive(), (method.to_owned(), Err(error.to_owned())));
     }
     // The name of the oldest clients.
-    peer.send("RpcServerDriver.GetVersion", &wire::EMPTY, &nothing());
+    peer.send("RpcServerDriver.GetVersion", &EMPTY, &nothing());
     assert_eq!(peer.receive().1, Ok(Value::Int(1)));
     // Arguments of other types than the method's.
     peer.call_with("SetConfigRaw", &Type::Int, &Value::Int(1))
@@ -229,10 +229,10 @@ fn a_heartbeat_is_answered_while_a_machine_is_made() {
     let mut peer = Peer::connect(&plugin);
     peer.configure(&lab);
     peer.call("PreCreateCheck").unwrap();
-    peer.send("RPCServerDriver.Create", &wire::EMPTY, &nothing());
+    peer.send("RPCServerDriver.Create", &EMPTY, &nothing());
     let before = Instant::now();
-    peer.send("RPCServerDriver.Heartbeat", &wire::EMPTY, &nothing());
-    peer.send("RPCServerDriver.GetMachineName", &wire::EMPTY, &nothing());
+    peer.send("RPCServerDriver.Heartbeat", &EMPTY, &nothing());
+    peer.send("RPCServerDriver.GetMachineName", &EMPTY, &nothing());
     let mut answers = [peer.receive(), peer.receive()];
     answers.sort_by(|a, b| a.0.cmp(&b.0));
     assert_eq!(
@@ -281,7 +281,7 @@ fn a_signal_has_a_creation_undone() {
     let plugin = Plugin::start(&lab);
     let mut peer = Peer::connect(&plugin);
     peer.configure(&lab);
-    peer.send("RPCServerDriver.Create", &wire::EMPTY, &nothing());
+    peer.send("RPCServerDriver.Create", &EMPTY, &nothing());
     wait_until("the virtual machine", || lab.has_machine("m1"));
     signal(&plugin.process, rustix::process::Signal::TERM);
     let (code, _) = plugin.wait();

@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::gob::{self, Decoder, Encoder, Limits, Registry, Type, Value};
-use super::wire;
+use crate::gob::{self, Decoder, Encoder, Limits, Registry, Type, Value};
 
 /// How long a peer may take to say that it wants to speak RPC.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,6 +18,9 @@ const MAX_GREETING: usize = 4 * 1024;
 
 /// The most calls of a connection that are under way at once.
 const MAX_CALLS: usize = 64;
+
+/// `struct{}`, the argument or the answer of many methods.
+pub static EMPTY: Type = Type::Struct("", &[]);
 
 /// The header of a call.
 pub static REQUEST: Type = Type::Struct(
@@ -49,7 +51,7 @@ impl Reply {
     /// Of a method that answers nothing.
     pub fn empty() -> Self {
         Self {
-            reply_type: &wire::EMPTY,
+            reply_type: &EMPTY,
             value: Value::Struct(Vec::new()),
         }
     }
@@ -108,9 +110,9 @@ pub enum Error {
 }
 
 /// Serves a connection until the peer hangs up.
-pub fn serve(stream: TcpStream, service: &Arc<impl Service>) -> Ended {
+pub fn serve(stream: TcpStream, service: &Arc<impl Service>, registry: Registry) -> Ended {
     let mut calls = 0;
-    let error = converse(&stream, service, &mut calls).err();
+    let error = converse(&stream, service, registry, &mut calls).err();
     // Answers that are still to come have nobody to go to; whether it was open does not matter either.
     drop(stream.shutdown(Shutdown::Both));
     Ended { calls, error }
@@ -119,12 +121,13 @@ pub fn serve(stream: TcpStream, service: &Arc<impl Service>) -> Ended {
 fn converse(
     stream: &TcpStream,
     service: &Arc<impl Service>,
+    registry: Registry,
     calls: &mut usize,
 ) -> Result<(), Error> {
     stream.set_nodelay(true)?;
     let mut reader = io::BufReader::new(stream);
     greet(&mut reader)?;
-    let answers = Arc::new(Answers::new(stream.try_clone()?, wire::REGISTRY));
+    let answers = Arc::new(Answers::new(stream.try_clone()?, registry));
     let mut requests = Decoder::new(reader, Limits::default());
     while let Some(header) = requests.next_value()? {
         let Value::Struct(_) = &header else {

@@ -9,8 +9,6 @@
 
 mod decode;
 mod encode;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

@@ -1,10 +1,11 @@
+//! The decoder and the encoder against streams of genuine programs, and the examples of Go's documentation.
+
 use std::fs;
 use std::io::Cursor;
 use std::path::PathBuf;
 
-use super::*;
-use crate::plugin::rpc::{REQUEST, RESPONSE};
-use crate::plugin::wire::{self, CreateFlag, FlagValue};
+use netrpc::gob::{Decoder, Encoder, Error, Limits, Type, Value};
+use netrpc::rpc::{EMPTY, REQUEST, RESPONSE};
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<_> = text.chars().filter_map(|c| c.to_digit(16)).collect();
@@ -36,6 +37,9 @@ fn after_greeting(bytes: &[u8]) -> Vec<u8> {
     let greeting = bytes.windows(2).position(|two| two == b"\n\n").unwrap();
     bytes[greeting + 2..].to_vec()
 }
+
+/// A list of anything.
+static LIST: Type = Type::Slice(&Type::Interface);
 
 fn text(text: &str) -> Value {
     Value::String(text.to_owned())
@@ -117,27 +121,6 @@ fn the_flags_of_a_genuine_plugin_decode() {
             "{kinds:?}"
         );
     }
-}
-
-#[test]
-fn the_flags_of_a_genuine_client_decode() {
-    let calls = bodies("demo-precreate-error.c2s", "SetConfigFromFlags");
-    let [(_, argument)] = calls.as_slice() else {
-        panic!("{calls:?}")
-    };
-    let flags = wire::flags_from_gob(argument.clone()).unwrap();
-    assert_eq!(flags["driver"], FlagValue::String("demo".to_owned()));
-    assert_eq!(flags["swarm-master"], FlagValue::Bool(false));
-    assert!(
-        flags
-            .values()
-            .any(|flag| matches!(flag, FlagValue::StringSlice(_))),
-        "{flags:?}"
-    );
-    assert!(
-        flags.values().any(|flag| matches!(flag, FlagValue::Int(_))),
-        "{flags:?}"
-    );
 }
 
 #[test]
@@ -232,17 +215,17 @@ fn headers_are_encoded_as_go_does() {
         )
     };
     let method = ("ServiceMethod", text("RPCServerDriver.GetVersion"));
-    let mut client = Encoder::new(wire::REGISTRY);
+    let mut client = Encoder::new(&[]);
     let mut bytes = client
         .encode(&REQUEST, &header(std::slice::from_ref(&method)))
         .unwrap();
-    bytes.extend(client.encode(&wire::EMPTY, &header(&[])).unwrap());
+    bytes.extend(client.encode(&EMPTY, &header(&[])).unwrap());
     assert!(
         captured("demo-create-error.c2s").starts_with(&bytes),
         "{bytes:x?}"
     );
 
-    let mut server = Encoder::new(wire::REGISTRY);
+    let mut server = Encoder::new(&[]);
     let mut bytes = server.encode(&RESPONSE, &header(&[method])).unwrap();
     bytes.extend(server.encode(&Type::Int, &Value::Int(1)).unwrap());
     assert!(
@@ -252,62 +235,14 @@ fn headers_are_encoded_as_go_does() {
 }
 
 #[test]
-fn what_is_encoded_decodes_to_the_same() {
-    let flag = |name: &str, value| CreateFlag {
-        name: name.to_owned(),
-        usage: "Usage".to_owned(),
-        env_var: String::new(),
-        value,
-    };
-    let flags = [
-        flag("a", FlagValue::Bool(false)),
-        flag("b", FlagValue::Int(-300)),
-        flag("c", FlagValue::String("ü".to_owned())),
-        flag(
-            "d",
-            FlagValue::StringSlice(vec!["x".to_owned(), String::new()]),
-        ),
-    ];
-    let values: std::collections::BTreeMap<_, _> = flags
-        .iter()
-        .map(|flag| (flag.name.clone(), flag.value.clone()))
-        .collect();
-    let mut encoder = Encoder::new(wire::REGISTRY);
-    let list = wire::create_flags_to_gob(&flags);
-    let argument = wire::flags_to_gob(&values);
-    let mut stream = encoder.encode(&wire::CREATE_FLAGS, &list).unwrap();
-    // The second time no type is defined again.
-    let again = encoder.encode(&wire::CREATE_FLAGS, &list).unwrap();
-    assert!(again.len() < stream.len());
-    stream.extend(again);
-    stream.extend(encoder.encode(&Type::Interface, &argument).unwrap());
-    stream.extend(
-        encoder
-            .encode(&Type::Bytes, &Value::Bytes(vec![0; 70_000]))
-            .unwrap(),
-    );
-
-    let decoded = decode_all(&stream).unwrap();
-    assert_eq!(decoded[0], decoded[1]);
-    let Value::List(decoded_flags) = &decoded[0] else {
-        panic!("{decoded:?}")
-    };
-    assert_eq!(decoded_flags.len(), flags.len());
-    assert_eq!(wire::flags_from_gob(decoded[2].clone()).unwrap(), values);
-    assert_eq!(decoded[3], Value::Bytes(vec![0; 70_000]));
-}
-
-#[test]
 fn a_value_that_does_not_fit_its_type_is_not_sent() {
-    let mut encoder = Encoder::new(wire::REGISTRY);
+    let mut encoder = Encoder::new(&[]);
     encoder.encode(&Type::Int, &text("1")).unwrap_err();
     let unknown = Value::interface("*evil.Type", Value::Int(1));
     encoder
-        .encode(&wire::CREATE_FLAGS, &Value::List(vec![unknown]))
+        .encode(&LIST, &Value::List(vec![unknown]))
         .unwrap_err();
     // The stream is still good.
-    let stream = encoder
-        .encode(&wire::CREATE_FLAGS, &Value::List(Vec::new()))
-        .unwrap();
+    let stream = encoder.encode(&LIST, &Value::List(Vec::new())).unwrap();
     assert_eq!(decode_all(&stream).unwrap(), [Value::List(Vec::new())]);
 }
