@@ -1,28 +1,13 @@
 //! The decoder and the encoder against streams of genuine programs, and the examples of Go's documentation.
 
+mod common;
+
 use std::fs;
-use std::io::Cursor;
 use std::path::PathBuf;
 
-use netrpc::gob::{Decoder, Encoder, Error, Limits, Type, Value};
+use common::{decode_all, hex};
+use netrpc::gob::{Encoder, Type, Value};
 use netrpc::rpc::{EMPTY, REQUEST, RESPONSE};
-
-fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<_> = text.chars().filter_map(|c| c.to_digit(16)).collect();
-    digits
-        .chunks(2)
-        .map(|pair| u8::try_from(pair[0] * 16 + pair[1]).unwrap())
-        .collect()
-}
-
-fn decode_all(bytes: &[u8]) -> Result<Vec<Value>, Error> {
-    let mut decoder = Decoder::new(Cursor::new(bytes), Limits::default());
-    let mut values = Vec::new();
-    while let Some(value) = decoder.next_value()? {
-        values.push(value);
-    }
-    Ok(values)
-}
 
 /// A captured stream, after the greeting of HTTP.
 fn captured(name: &str) -> Vec<u8> {
@@ -131,76 +116,6 @@ fn an_error_of_a_genuine_plugin_decodes() {
     };
     assert_eq!(header.text_field("Error"), "pre-create says no: «ü»");
     assert_eq!(*body, Value::Struct(Vec::new()));
-}
-
-/// A stream that is cut off anywhere ends, or is an error; it is never taken for something else.
-#[test]
-fn a_truncated_stream_ends_or_is_an_error() {
-    for name in [
-        "demo-precreate-error.c2s",
-        "demo-flags-help.s2c",
-        "btcloud-create-inner.s2c",
-    ] {
-        let stream = captured(name);
-        let whole = decode_all(&stream).unwrap();
-        for length in 0..stream.len() {
-            if let Ok(values) = decode_all(&stream[..length]) {
-                assert_eq!(values, whole[..values.len()], "{name} cut at {length}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_garbled_stream_is_no_danger() {
-    let stream = captured("demo-precreate-error.c2s");
-    for position in 0..stream.len() {
-        for change in [0x01, 0x80, 0xff] {
-            let mut garbled = stream.clone();
-            garbled[position] ^= change;
-            // What it decodes to does not matter, only that it ends.
-            drop(decode_all(&garbled));
-        }
-    }
-}
-
-#[test]
-fn what_a_peer_may_make_the_decoder_hold_is_bounded() {
-    // A message that claims 2^63 bytes.
-    let error = decode_all(&hex("f87fffffffffffffff 00")).unwrap_err();
-    assert!(matches!(error, Error::TooLarge(_)), "{error}");
-    // An interface within an interface within …: `[]interface{}` of itself, nested.
-    let mut nested = hex("0c ff81 02 01 02 ff82 00 01 10 00 00");
-    nested[0] = u8::try_from(nested.len() - 1).unwrap();
-    let mut value = hex("ff82 00");
-    for _ in 0..100 {
-        value.extend(hex("01 01 78 ff82 7f 00"));
-    }
-    nested.push(u8::try_from(256 - 2).unwrap());
-    nested.extend(u16::try_from(value.len()).unwrap().to_be_bytes());
-    nested.extend(value);
-    let error = decode_all(&nested).unwrap_err();
-    assert!(matches!(error, Error::TooDeep(_)), "{error}");
-    // A list that claims 2^56 elements and has none.
-    let mut huge = nested[..13].to_vec();
-    huge.extend(hex("0b ff82 00 f8 0100000000000000"));
-    huge[13] = u8::try_from(huge.len() - 14).unwrap();
-    let error = decode_all(&huge).unwrap_err();
-    assert!(matches!(error, Error::Truncated), "{error}");
-    // More types than anybody has.
-    let mut types = Vec::new();
-    for number in 0..=1_000_u16 {
-        let id = (i32::from(number) + 300) * 2;
-        let (negative, positive) = (u16::try_from(id - 1).unwrap(), u16::try_from(id).unwrap());
-        let definition = format!("fe{negative:04x} 02 01 02 fe{positive:04x} 00 01 0c 00 00");
-        let definition = hex(&definition);
-        types.push(u8::try_from(definition.len()).unwrap());
-        types.extend(definition);
-    }
-    assert!(matches!(
-        decode_all(&types).unwrap_err(),
-        Error::TooManyTypes(_)
-    ));
 }
 
 /// The first bytes of a session, as genuine programs sent them.

@@ -1,10 +1,26 @@
 //! Writes a stream. Types are defined in messages of their own before the value that needs them first, those within
 //! interface values too: Go's decoder takes that as well as the order of its own encoder.
 
-use super::{Value, id};
+use std::fmt;
+use std::ptr;
 
-/// The type of a value, as it is defined in the stream.
-#[derive(Debug, PartialEq, Eq)]
+use super::{Value, id, kind};
+
+/// How deep the values may be nested that are written; a decoder cannot be set to read deeper ones.
+const MAX_DEPTH: u8 = u8::MAX;
+
+/// The type of a value, as it is defined in the stream. What is called a name here is for people: Go's decoder goes by the
+/// names of fields and those of the [`Registry`] only.
+///
+/// A type may refer to itself:
+///
+/// ```
+/// use netrpc::gob::Type;
+///
+/// // type Tree struct { Label string; Children []Tree }
+/// static TREE: Type = Type::Struct("Tree", &[("Label", &Type::String), ("Children", &TREES)]);
+/// static TREES: Type = Type::Slice(&TREE);
+/// ```
 pub enum Type {
     /// `bool`
     Bool,
@@ -12,6 +28,10 @@ pub enum Type {
     Int,
     /// `uint` of any size
     Uint,
+    /// `float32` and `float64`
+    Float,
+    /// `complex64` and `complex128`
+    Complex,
     /// `[]byte`
     Bytes,
     /// `string`
@@ -20,22 +40,95 @@ pub enum Type {
     Interface,
     /// A slice of that type
     Slice(&'static Type),
-    /// A map: its name, as Go spells it, and the types of its keys and elements
-    Map(&'static str, &'static Type, &'static Type),
+    /// An array of that type and length
+    Array(&'static Type, u32),
+    /// A map: the types of its keys and elements
+    Map(&'static Type, &'static Type),
     /// A structure: its name, and its fields with their types
-    Struct(&'static str, &'static [(&'static str, Type)]),
+    Struct(&'static str, &'static [(&'static str, &'static Type)]),
+    /// A type of that name that encodes itself (`GobEncode`), such as `time.Time`; its values are [`Value::Bytes`]
+    GobEncoder(&'static str),
+    /// A type of that name that encodes itself by `MarshalBinary` only; its values are [`Value::Bytes`]
+    BinaryMarshaler(&'static str),
+}
+
+impl Type {
+    /// What it is, in Go's words.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Bool => "a bool",
+            Self::Int => "an int",
+            Self::Uint => "a uint",
+            Self::Float => "a float",
+            Self::Complex => "a complex",
+            Self::Bytes => "a []byte",
+            Self::String => "a string",
+            Self::Interface => "an interface",
+            Self::Slice(_) => "a slice",
+            Self::Array(..) => "an array of its length",
+            Self::Map(..) => "a map",
+            Self::Struct(..) => "a struct",
+            Self::GobEncoder(_) | Self::BinaryMarshaler(_) => "an encoded value",
+        }
+    }
+
+    /// Whether a structure leaves out a field of this type that has that value. Structures, arrays, maps that are not nil and
+    /// values that encode themselves are always sent.
+    fn leaves_out(&self, value: &Value) -> bool {
+        match (self, value) {
+            (_, Value::Bool(on)) => !on,
+            (_, Value::Int(number)) => *number == 0,
+            (_, Value::Uint(number)) => *number == 0,
+            (_, Value::Float(number)) => *number == 0.0,
+            (_, Value::Complex(re, im)) => *re == 0.0 && *im == 0.0,
+            (Self::Bytes, Value::Bytes(bytes)) => bytes.is_empty(),
+            (_, Value::String(text)) => text.is_empty(),
+            (_, Value::Interface(held)) => held.is_none(),
+            (Self::Slice(_), Value::List(items)) => items.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+/// In one word or two: a type may refer to itself.
+impl fmt::Debug for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Struct(name, _) | Self::GobEncoder(name) | Self::BinaryMarshaler(name) => {
+                write!(f, "{} {name:?}", self.kind())
+            }
+            _ => f.write_str(self.kind()),
+        }
+    }
 }
 
 /// The types that interface values may hold, by the names under which the peer knows them (`gob.Register`).
 pub type Registry = &'static [(&'static str, &'static Type)];
 
-/// Why a value cannot be written: it does not fit the type that it was given with, or is of one that is not registered.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a value does not fit its type, or its type is not registered: {0}")]
-pub struct Mismatch(String);
+/// Why a value cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// It is of another type than it was given with.
+    #[error("{found} where {expected} is expected")]
+    Type {
+        /// What the type says.
+        expected: &'static str,
+        /// What the value is.
+        found: &'static str,
+    },
+    /// An interface holds a type that is not in the registry.
+    #[error("no type is registered as {0:?}")]
+    NotRegistered(String),
+    /// Values are nested too deeply.
+    #[error("values are nested more than {MAX_DEPTH} deep")]
+    TooDeep,
+    /// There are more types than a stream can have.
+    #[error("too many types")]
+    TooManyTypes,
+}
 
-/// Writes the values of one stream.
-#[derive(Debug)]
+/// Writes the values of one stream. A clone goes on with the same stream, for values that go out together or not at all.
+#[derive(Clone, Debug)]
 pub struct Encoder {
     registry: Registry,
     /// The types that the peer knows; their ids are in order from [`id::FIRST_USER`].
@@ -51,7 +144,8 @@ impl Encoder {
         }
     }
 
-    /// The messages for a value: definitions of the types that the peer does not know yet, and the value.
+    /// The messages for a value: definitions of the types that the peer does not know yet, and the value. Fields that the
+    /// type of a structure does not have are left out.
     ///
     /// # Errors
     ///
@@ -62,14 +156,12 @@ impl Encoder {
         value: &Value,
     ) -> Result<Vec<u8>, Mismatch> {
         let known = self.defined.len();
-        let mut stream = Vec::new();
-        let message = self.define(value_type, &mut stream).and_then(|type_id| {
-            self.define_held(value_type, value, &mut stream)?;
-            let mut message = Vec::new();
-            put_int(&mut message, type_id);
-            self.put_top_level(&mut message, value_type, value)?;
-            Ok(message)
-        });
+        let mut writer = Writer {
+            encoder: self,
+            definitions: Vec::new(),
+        };
+        let message = writer.message(value_type, value);
+        let mut stream = writer.definitions;
         match message {
             Ok(message) => {
                 put_bytes(&mut stream, &message);
@@ -82,119 +174,106 @@ impl Encoder {
             }
         }
     }
+}
+
+/// Writes one value.
+struct Writer<'a> {
+    encoder: &'a mut Encoder,
+    /// Messages that define the types that are new.
+    definitions: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn message(&mut self, value_type: &'static Type, value: &Value) -> Result<Vec<u8>, Mismatch> {
+        let mut message = Vec::new();
+        put_int(&mut message, self.define(value_type)?);
+        self.put_singleton(&mut message, value_type, value, 0)?;
+        Ok(message)
+    }
 
     /// The id of a type, which is defined first if it is new.
-    fn define(&mut self, new: &'static Type, stream: &mut Vec<u8>) -> Result<i64, Mismatch> {
-        let built_in = match new {
-            Type::Bool => id::BOOL,
-            Type::Int => id::INT,
-            Type::Uint => id::UINT,
-            Type::Bytes => id::BYTES,
-            Type::String => id::STRING,
-            Type::Interface => id::INTERFACE,
-            Type::Slice(_) | Type::Map(..) | Type::Struct(..) => 0,
+    fn define(&mut self, new: &'static Type) -> Result<i64, Mismatch> {
+        let (kind, name) = match new {
+            Type::Bool => return Ok(id::BOOL),
+            Type::Int => return Ok(id::INT),
+            Type::Uint => return Ok(id::UINT),
+            Type::Float => return Ok(id::FLOAT),
+            Type::Complex => return Ok(id::COMPLEX),
+            Type::Bytes => return Ok(id::BYTES),
+            Type::String => return Ok(id::STRING),
+            Type::Interface => return Ok(id::INTERFACE),
+            Type::Slice(_) => (kind::SLICE, ""),
+            Type::Array(..) => (kind::ARRAY, ""),
+            Type::Map(..) => (kind::MAP, ""),
+            Type::Struct(name, _) => (kind::STRUCT, *name),
+            Type::GobEncoder(name) => (kind::GOB_ENCODER, *name),
+            Type::BinaryMarshaler(name) => (kind::BINARY_MARSHALER, *name),
         };
-        if built_in != 0 {
-            return Ok(built_in);
-        }
-        if let Some(index) = self.defined.iter().position(|known| *known == new) {
+        // By identity, since a type may refer to itself. Two definitions of the same shape do no harm.
+        let defined = &mut self.encoder.defined;
+        if let Some(index) = defined.iter().position(|known| ptr::eq(*known, new)) {
             return user_id(index);
         }
-        let type_id = user_id(self.defined.len())?;
-        self.defined.push(new);
+        let type_id = user_id(defined.len())?;
+        defined.push(new);
 
-        // `wireType` and its parts; see `wire_type_of_definitions` in the decoder.
+        // `wireType` and its parts in Go's `encoding/gob/type.go`.
         let mut definition = Vec::new();
-        put_int(&mut definition, -type_id);
-        let (kind, name) = match new {
-            Type::Map(name, ..) => (4, *name),
-            Type::Struct(name, _) => (3, *name),
-            _ => (2, ""),
-        };
+        put_int(&mut definition, type_id.wrapping_neg());
         put_uint(&mut definition, kind);
         put_uint(&mut definition, 1);
         put_common(&mut definition, name, type_id);
         match new {
-            Type::Slice(element) => {
-                put_uint(&mut definition, 1);
-                put_int(&mut definition, self.define(element, stream)?);
-            }
-            Type::Map(_, key, element) => {
-                for part in [key, element] {
+            Type::Slice(element) => self.put_reference(&mut definition, element)?,
+            Type::Array(element, length) => {
+                self.put_reference(&mut definition, element)?;
+                if *length > 0 {
                     put_uint(&mut definition, 1);
-                    put_int(&mut definition, self.define(part, stream)?);
+                    put_int(&mut definition, (*length).into());
                 }
+            }
+            Type::Map(key, element) => {
+                self.put_reference(&mut definition, key)?;
+                self.put_reference(&mut definition, element)?;
             }
             Type::Struct(_, fields) if !fields.is_empty() => {
                 put_uint(&mut definition, 1);
-                put_uint(&mut definition, fields.len() as u64);
+                put_count(&mut definition, fields.len());
                 for (name, field_type) in *fields {
-                    let field_id = self.define(field_type, stream)?;
+                    let field_id = self.define(field_type)?;
                     put_common(&mut definition, name, field_id);
                 }
             }
             _ => {}
         }
         definition.extend([0, 0]);
-        put_bytes(stream, &definition);
+        put_bytes(&mut self.definitions, &definition);
         Ok(type_id)
     }
 
-    /// Defines the types of what the interfaces within a value hold.
-    fn define_held(
+    /// The next field of a definition, the id of another type.
+    fn put_reference(
         &mut self,
-        value_type: &'static Type,
-        value: &Value,
-        stream: &mut Vec<u8>,
+        definition: &mut Vec<u8>,
+        to: &'static Type,
     ) -> Result<(), Mismatch> {
-        match (value_type, value) {
-            (Type::Interface, Value::Interface(Some(held))) => {
-                let (name, value) = &**held;
-                let held_type = self.registered(name)?;
-                self.define(held_type, stream)?;
-                self.define_held(held_type, value, stream)
-            }
-            (Type::Slice(element), Value::List(items)) => items
-                .iter()
-                .try_for_each(|item| self.define_held(element, item, stream)),
-            (Type::Map(_, key, element), Value::Map(items)) => {
-                items.iter().try_for_each(|(k, e)| {
-                    self.define_held(key, k, stream)?;
-                    self.define_held(element, e, stream)
-                })
-            }
-            (Type::Struct(_, fields), value) => {
-                fields
-                    .iter()
-                    .try_for_each(|(name, field_type)| match value.field(name) {
-                        Some(value) => self.define_held(field_type, value, stream),
-                        None => Ok(()),
-                    })
-            }
-            _ => Ok(()),
-        }
+        put_uint(definition, 1);
+        put_int(definition, self.define(to)?);
+        Ok(())
     }
 
-    fn registered(&self, name: &str) -> Result<&'static Type, Mismatch> {
-        let found = self
-            .registry
-            .iter()
-            .find(|(registered, _)| *registered == name);
-        found
-            .map(|(_, held_type)| *held_type)
-            .ok_or_else(|| Mismatch(name.to_owned()))
-    }
-
-    fn put_top_level(
+    /// A value that stands alone.
+    fn put_singleton(
         &mut self,
         message: &mut Vec<u8>,
         value_type: &'static Type,
         value: &Value,
+        depth: u8,
     ) -> Result<(), Mismatch> {
         if !matches!(value_type, Type::Struct(..)) {
             message.push(0);
         }
-        self.put(message, value_type, value)
+        self.put(message, value_type, value, depth)
     }
 
     fn put(
@@ -202,63 +281,99 @@ impl Encoder {
         message: &mut Vec<u8>,
         value_type: &'static Type,
         value: &Value,
+        depth: u8,
     ) -> Result<(), Mismatch> {
+        let deeper = || depth.checked_add(1).ok_or(Mismatch::TooDeep);
         match (value_type, value) {
             (Type::Bool, Value::Bool(on)) => put_uint(message, u64::from(*on)),
             (Type::Int, Value::Int(number)) => put_int(message, *number),
             (Type::Uint, Value::Uint(number)) => put_uint(message, *number),
-            (Type::Bytes, Value::Bytes(bytes)) => put_bytes(message, bytes),
+            (Type::Float, Value::Float(number)) => put_float(message, *number),
+            (Type::Complex, Value::Complex(re, im)) => {
+                put_float(message, *re);
+                put_float(message, *im);
+            }
+            (Type::Bytes | Type::GobEncoder(_) | Type::BinaryMarshaler(_), Value::Bytes(bytes)) => {
+                put_bytes(message, bytes)
+            }
             (Type::String, Value::String(text)) => put_bytes(message, text.as_bytes()),
             (Type::Interface, Value::Interface(None)) => put_uint(message, 0),
             (Type::Interface, Value::Interface(Some(held))) => {
                 let (name, value) = &**held;
                 let held_type = self.registered(name)?;
                 put_bytes(message, name.as_bytes());
-                // The type has been defined, so that nothing is written to the stream here.
-                put_int(message, self.define(held_type, &mut Vec::new())?);
+                put_int(message, self.define(held_type)?);
                 let mut content = Vec::new();
-                self.put_top_level(&mut content, held_type, value)?;
+                self.put_singleton(&mut content, held_type, value, deeper()?)?;
                 put_bytes(message, &content);
             }
             (Type::Slice(element), Value::List(items)) => {
-                put_uint(message, items.len() as u64);
-                items
-                    .iter()
-                    .try_for_each(|item| self.put(message, element, item))?;
+                self.put_list(message, element, items, deeper()?)?;
             }
-            (Type::Map(_, key, element), Value::Map(items)) => {
-                put_uint(message, items.len() as u64);
+            (Type::Array(element, length), Value::List(items))
+                if u32::try_from(items.len()) == Ok(*length) =>
+            {
+                self.put_list(message, element, items, deeper()?)?;
+            }
+            (Type::Map(key, element), Value::Map(items)) => {
+                put_count(message, items.len());
                 for (k, e) in items {
-                    self.put(message, key, k)?;
-                    self.put(message, element, e)?;
+                    self.put(message, key, k, deeper()?)?;
+                    self.put(message, element, e, deeper()?)?;
                 }
             }
             (Type::Struct(_, fields), Value::Struct(_)) => {
-                let mut delta = 1;
+                let mut delta = 1_u64;
                 for (name, field_type) in *fields {
-                    match value.field(name).filter(|value| !value.is_zero()) {
-                        Some(value) => {
+                    let field = value.field(name);
+                    match field.filter(|field| !field_type.leaves_out(field)) {
+                        Some(field) => {
                             put_uint(message, delta);
-                            self.put(message, field_type, value)?;
+                            self.put(message, field_type, field, deeper()?)?;
                             delta = 1;
                         }
-                        None => delta += 1,
+                        None => delta = delta.saturating_add(1),
                     }
                 }
                 message.push(0);
             }
             (value_type, value) => {
-                return Err(Mismatch(format!("{value:?} is no {value_type:?}")));
+                return Err(Mismatch::Type {
+                    expected: value_type.kind(),
+                    found: value.kind(),
+                });
             }
         }
         Ok(())
     }
+
+    fn put_list(
+        &mut self,
+        message: &mut Vec<u8>,
+        element: &'static Type,
+        items: &[Value],
+        depth: u8,
+    ) -> Result<(), Mismatch> {
+        put_count(message, items.len());
+        items
+            .iter()
+            .try_for_each(|item| self.put(message, element, item, depth))
+    }
+
+    fn registered(&self, name: &str) -> Result<&'static Type, Mismatch> {
+        let mut registered = self.encoder.registry.iter();
+        registered
+            .find(|(registered, _)| *registered == name)
+            .map(|(_, held_type)| *held_type)
+            .ok_or_else(|| Mismatch::NotRegistered(name.to_owned()))
+    }
 }
 
 fn user_id(index: usize) -> Result<i64, Mismatch> {
-    i64::try_from(index)
-        .map(|index| id::FIRST_USER + index)
-        .map_err(|e| Mismatch(e.to_string()))
+    let index = i64::try_from(index).ok();
+    index
+        .and_then(|index| index.checked_add(id::FIRST_USER))
+        .ok_or(Mismatch::TooManyTypes)
 }
 
 /// The name and id of a type or a field; a name that is empty is left out, as any zero.
@@ -289,17 +404,23 @@ fn put_uint(buffer: &mut Vec<u8>, number: u64) {
 
 fn put_int(buffer: &mut Vec<u8>, number: i64) {
     let bits = number.cast_unsigned();
-    put_uint(
-        buffer,
-        if number < 0 {
-            !bits << 1 | 1
-        } else {
-            bits << 1
-        },
-    );
+    let bits = if number < 0 {
+        !bits << 1 | 1
+    } else {
+        bits << 1
+    };
+    put_uint(buffer, bits);
+}
+
+fn put_float(buffer: &mut Vec<u8>, number: f64) {
+    put_uint(buffer, number.to_bits().swap_bytes());
+}
+
+fn put_count(buffer: &mut Vec<u8>, count: usize) {
+    put_uint(buffer, u64::try_from(count).unwrap_or(u64::MAX));
 }
 
 fn put_bytes(buffer: &mut Vec<u8>, bytes: &[u8]) {
-    put_uint(buffer, bytes.len() as u64);
+    put_count(buffer, bytes.len());
     buffer.extend(bytes);
 }
