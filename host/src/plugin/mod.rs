@@ -3,6 +3,7 @@
 //! A client starts the plugin, reads an address from its standard output and speaks Go's `net/rpc` with it; see
 //! `libmachine/drivers/plugin` and `libmachine/drivers/rpc` of docker/machine v0.16.2.
 
+pub mod peer;
 mod service;
 pub mod wire;
 
@@ -12,11 +13,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use netrpc::rpc;
+use netrpc::rpc::{Server, Settings};
 
 use crate::capability::clock::Cancel;
 use crate::capability::log::{Level, Reporter};
@@ -74,7 +75,10 @@ enum Event {
     /// The client asked to close.
     Close,
     /// A connection that had made calls has ended.
-    HungUp,
+    HungUp {
+        /// Whether it waited for an operation that was under way.
+        abandoned: bool,
+    },
     /// The user or the system asked the process to end.
     Signal,
 }
@@ -104,9 +108,10 @@ fn serve(driver_name: &str, driver: LazyDriver) -> io::Result<ExitCode> {
     let service = Arc::new(DriverService::new(
         driver_name,
         Arc::clone(&machine),
-        events.clone(),
+        events,
     ));
-    thread::spawn(move || accept(&listener, &service, &events));
+    let server = Server::new(service, wire::REGISTRY, Settings::default());
+    thread::spawn(move || -> () { server.run(&listener) });
 
     let mut deadline = Instant::now() + HEARTBEAT_TIMEOUT;
     let exit = loop {
@@ -119,15 +124,17 @@ fn serve(driver_name: &str, driver: LazyDriver) -> io::Result<ExitCode> {
                 while let Ok(event) =
                     inbox.recv_timeout(patience.saturating_duration_since(Instant::now()))
                 {
-                    if matches!(event, Event::HungUp) {
+                    if matches!(event, Event::HungUp { .. }) {
                         break;
                     }
                 }
                 break ExitCode::SUCCESS;
             }
-            // Nobody is left who would want what is under way. The client may come back if nothing is.
-            Ok(Event::HungUp) if machine.is_busy() => break ExitCode::FAILURE,
-            Ok(Event::HungUp) => {}
+            // Nobody is left who would want what is under way. Otherwise the client may come back, or it is another one.
+            Ok(Event::HungUp { abandoned }) if abandoned && machine.is_busy() => {
+                break ExitCode::FAILURE;
+            }
+            Ok(Event::HungUp { .. }) => {}
             Ok(Event::Signal) | Err(RecvTimeoutError::Disconnected) => break ExitCode::FAILURE,
             Err(RecvTimeoutError::Timeout) => {
                 say(
@@ -142,30 +149,6 @@ fn serve(driver_name: &str, driver: LazyDriver) -> io::Result<ExitCode> {
     // A create that is under way undoes what it has made.
     machine.wait_until_idle();
     Ok(exit)
-}
-
-fn accept(listener: &TcpListener, service: &Arc<DriverService>, events: &Sender<Event>) {
-    for stream in listener.incoming() {
-        // A connection that broke before it was taken is nothing to speak of.
-        let Ok(stream) = stream else { continue };
-        let (service, events) = (Arc::clone(service), events.clone());
-        let spawned = thread::Builder::new().spawn(move || {
-            let ended = rpc::serve(stream, &service, wire::REGISTRY);
-            if let Some(error) = ended.error {
-                say(&mut io::stderr(), &format!("a connection ended: {error}"));
-            }
-            // One that never called was no client.
-            if ended.calls > 0 {
-                drop(events.send(Event::HungUp));
-            }
-        });
-        if let Err(error) = spawned {
-            say(
-                &mut io::stderr(),
-                &format!("a connection cannot be served: {error}"),
-            );
-        }
-    }
 }
 
 /// Shows lines through the client: what goes to the standard output it shows as information, what goes to the standard

@@ -1,18 +1,39 @@
 //! The methods of a driver, `RPCServerDriver` in `libmachine/drivers/rpc/server_driver.go`.
 
+use std::io;
+use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
 use netrpc::gob::{Type, Value};
-use netrpc::rpc::{Reply, Service};
+use netrpc::rpc::{Ended, Refusal, Reply, Service};
 
-use super::Event;
+use super::peer::{self, Stranger};
 use super::wire::{self, CreateFlag, FlagValue};
+use super::{Event, say};
 use crate::contract::{OptionKind, OptionSpec, State};
 use crate::machine::{Change, Error, Flag, Flags, Machine};
 
 /// The name of the service, and the one that clients of the oldest version fall back to.
 const SERVICES: [&str; 2] = ["RPCServerDriver", "RpcServerDriver"];
+
+/// What a client that breaks off has undone or left alone, since nobody waits for it any more: what needs the driver.
+const OPERATIONS: [&str; 10] = [
+    "Create",
+    "GetCreateFlags",
+    "GetState",
+    "GetURL",
+    "Kill",
+    "PreCreateCheck",
+    "Remove",
+    "Restart",
+    "Start",
+    "Stop",
+];
+
+/// How many troubles with connections are told of: what strangers do must not fill the client's log.
+const MOST_TROUBLES: usize = 50;
 
 /// docker-machine's `version.APIVersion`.
 const API_VERSION: i64 = 1;
@@ -22,6 +43,7 @@ pub(super) struct DriverService {
     driver_name: String,
     machine: Arc<Machine>,
     events: Sender<Event>,
+    troubles: AtomicUsize,
 }
 
 impl DriverService {
@@ -30,16 +52,17 @@ impl DriverService {
             driver_name: driver_name.to_owned(),
             machine,
             events,
+            troubles: AtomicUsize::new(0),
         }
     }
 
     fn create_flags(&self) -> Result<Reply, Error> {
         let loaded = self.machine.driver().loaded()?;
         let flags: Vec<_> = loaded.description.options.iter().map(create_flag).collect();
-        Ok(Reply {
-            reply_type: &wire::CREATE_FLAGS,
-            value: wire::create_flags_to_gob(&flags),
-        })
+        Ok(Reply::new(
+            &wire::CREATE_FLAGS,
+            wire::create_flags_to_gob(&flags),
+        ))
     }
 
     fn set_config_from_flags(&self, argument: Value) -> Result<Reply, Error> {
@@ -85,9 +108,9 @@ impl DriverService {
                 Value::Bytes(json) => machine.load(&json).map(done),
                 _ => Err(Error::Record("it is no text".to_owned())),
             },
-            "GetConfigRaw" => machine.record().map(|record| Reply {
-                reply_type: &Type::Bytes,
-                value: Value::Bytes(record.to_value().to_string().into_bytes()),
+            "GetConfigRaw" => machine.record().map(|record| {
+                let json = record.to_value().to_string();
+                Reply::new(&Type::Bytes, Value::Bytes(json.into_bytes()))
             }),
             "SetConfigFromFlags" => self.set_config_from_flags(argument),
             "GetMachineName" => Ok(text(&machine.name())),
@@ -115,6 +138,16 @@ impl DriverService {
         // Nobody listens only when the process is about to end.
         drop(self.events.send(event));
     }
+
+    /// Shows a trouble with a connection.
+    fn trouble(&self, to: &mut impl io::Write, text: &str) {
+        let before = self.troubles.fetch_add(1, Ordering::SeqCst);
+        match before.cmp(&MOST_TROUBLES) {
+            std::cmp::Ordering::Less => say(to, text),
+            std::cmp::Ordering::Equal => say(to, "further connections that fail are not told of"),
+            std::cmp::Ordering::Greater => {}
+        }
+    }
 }
 
 impl Service for DriverService {
@@ -127,6 +160,35 @@ impl Service for DriverService {
             self.answer(method, argument)?
                 .map_err(|error| sentence(&error)),
         )
+    }
+
+    fn admit(&self, peer: &TcpStream) -> Result<(), String> {
+        peer::admit(peer).map_err(|stranger| {
+            // Without the kernel's word nobody can be served, which users see otherwise as a plugin that hangs up.
+            if matches!(stranger, Stranger::Unknown(_)) {
+                self.trouble(&mut io::stdout(), &format!("Warning: {stranger}"));
+            }
+            stranger.to_string()
+        })
+    }
+
+    fn refused(&self, refusal: &Refusal) {
+        self.trouble(&mut io::stderr(), &refusal.to_string());
+    }
+
+    fn ended(&self, ended: Ended) {
+        if let Some(error) = ended.error {
+            self.trouble(&mut io::stderr(), &format!("a connection ended: {error}"));
+        }
+        // One that never called was no client.
+        if ended.calls > 0 {
+            let is_operation = |call: &String| {
+                let method = call.rsplit('.').next().unwrap_or_default();
+                OPERATIONS.contains(&method)
+            };
+            let abandoned = ended.unanswered.iter().any(is_operation);
+            self.tell(Event::HungUp { abandoned });
+        }
     }
 }
 
@@ -148,17 +210,11 @@ fn sentence(error: &Error) -> String {
 }
 
 fn int(number: i64) -> Reply {
-    Reply {
-        reply_type: &Type::Int,
-        value: Value::Int(number),
-    }
+    Reply::new(&Type::Int, Value::Int(number))
 }
 
 fn text(text: &str) -> Reply {
-    Reply {
-        reply_type: &Type::String,
-        value: Value::String(text.to_owned()),
-    }
+    Reply::new(&Type::String, text.into())
 }
 
 /// `state.State` in `libmachine/state/state.go`. A machine that is not found is an error instead.

@@ -53,48 +53,45 @@ pub static REGISTRY: Registry = &[
 static BOOL_FLAG: Type = Type::Struct(
     "BoolFlag",
     &[
-        ("Name", Type::String),
-        ("Usage", Type::String),
-        ("EnvVar", Type::String),
+        ("Name", &Type::String),
+        ("Usage", &Type::String),
+        ("EnvVar", &Type::String),
     ],
 );
 
 static INT_FLAG: Type = Type::Struct(
     "IntFlag",
     &[
-        ("Name", Type::String),
-        ("Usage", Type::String),
-        ("EnvVar", Type::String),
-        ("Value", Type::Int),
+        ("Name", &Type::String),
+        ("Usage", &Type::String),
+        ("EnvVar", &Type::String),
+        ("Value", &Type::Int),
     ],
 );
 
 static STRING_FLAG: Type = Type::Struct(
     "StringFlag",
     &[
-        ("Name", Type::String),
-        ("Usage", Type::String),
-        ("EnvVar", Type::String),
-        ("Value", Type::String),
+        ("Name", &Type::String),
+        ("Usage", &Type::String),
+        ("EnvVar", &Type::String),
+        ("Value", &Type::String),
     ],
 );
 
 static STRING_SLICE_FLAG: Type = Type::Struct(
     "StringSliceFlag",
     &[
-        ("Name", Type::String),
-        ("Usage", Type::String),
-        ("EnvVar", Type::String),
-        ("Value", Type::Slice(&Type::String)),
+        ("Name", &Type::String),
+        ("Usage", &Type::String),
+        ("EnvVar", &Type::String),
+        ("Value", &STRINGS),
     ],
 );
 
 static RPC_FLAGS: Type = Type::Struct(
     "RPCFlags",
-    &[(
-        "Values",
-        Type::Map("map[string]interface {}", &Type::String, &Type::Interface),
-    )],
+    &[("Values", &Type::Map(&Type::String, &Type::Interface))],
 );
 
 impl FlagValue {

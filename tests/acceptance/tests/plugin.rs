@@ -1,66 +1,33 @@
 //! The plugin's door, by a peer that says what no client would.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use acceptance::{Lab, Plugin, signal, wait_until};
 use btcloud_host::plugin::wire::{self, FlagValue};
 use netrpc::gob::{Decoder, Encoder, Limits, Type, Value};
-use netrpc::rpc::{EMPTY, REQUEST};
+use netrpc::rpc::{Client, ClientError, EMPTY, REQUEST, Settings};
 
 const GREETING: &[u8] = b"CONNECT /_goRPC_ HTTP/1.0\n\n";
 
-/// The plugin's answer to it.
-const GREETED: [u8; 34] = *b"HTTP/1.0 200 Connected to Go RPC\n\n";
-
 /// A connection to the plugin.
-struct Peer {
-    stream: TcpStream,
-    encoder: Encoder,
-    decoder: Decoder<TcpStream>,
-    sequence: u64,
-}
+struct Peer(Client);
 
 impl Peer {
     fn connect(plugin: &Plugin) -> Self {
-        let mut stream = TcpStream::connect(&plugin.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        stream.write_all(GREETING).unwrap();
-        let mut answer = [0; GREETED.len()];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(answer, GREETED);
-        let decoder = Decoder::new(stream.try_clone().unwrap(), Limits::default());
-        Self {
-            stream,
-            encoder: Encoder::new(wire::REGISTRY),
-            decoder,
-            sequence: 0,
-        }
+        let client = Client::connect(&plugin.address, wire::REGISTRY, Settings::default());
+        Self(client.unwrap())
     }
 
     fn send(&mut self, method: &str, argument_type: &'static Type, argument: &Value) {
-        let header = Value::structure([
-            ("ServiceMethod", Value::String(method.to_owned())),
-            ("Seq", Value::Uint(self.sequence)),
-        ]);
-        self.sequence += 1;
-        let mut bytes = self.encoder.encode(&REQUEST, &header).unwrap();
-        bytes.extend(self.encoder.encode(argument_type, argument).unwrap());
-        self.stream.write_all(&bytes).unwrap();
+        self.0.send(method, argument_type, argument).unwrap();
     }
 
     /// The next answer: the method that it is to, and the reply or the error.
     fn receive(&mut self) -> (String, Result<Value, String>) {
-        let header = self.decoder.next_value().unwrap().expect("an answer");
-        let body = self.decoder.next_value().unwrap().expect("a reply");
-        let method = header.text_field("ServiceMethod").to_owned();
-        match header.text_field("Error") {
-            "" => (method, Ok(body)),
-            error => (method, Err(error.to_owned())),
-        }
+        let answer = self.0.receive().unwrap();
+        (answer.method, answer.result)
     }
 
     fn call_with(
@@ -70,10 +37,11 @@ impl Peer {
         argument: &Value,
     ) -> Result<Value, String> {
         let method = format!("RPCServerDriver.{method}");
-        self.send(&method, argument_type, argument);
-        let (answered, result) = self.receive();
-        assert_eq!(answered, method);
-        result
+        match self.0.call(&method, argument_type, argument) {
+            Ok(reply) => Ok(reply),
+            Err(ClientError::Failed(text)) => Err(text),
+            Err(error) => panic!("{method}: {error}"),
+        }
     }
 
     fn call(&mut self, method: &str) -> Result<Value, String> {
@@ -214,7 +182,7 @@ fn a_garbled_or_truncated_stream_ends_its_connection_only() {
             .unwrap();
         // The plugin may hang up before it has read everything.
         drop(stream.write_all(&bytes));
-        drop(stream.shutdown(std::net::Shutdown::Write));
+        drop(stream.shutdown(Shutdown::Write));
         drop(stream.read_to_end(&mut Vec::new()));
     }
     assert_eq!(peer.call("GetVersion"), Ok(Value::Int(1)));
@@ -258,6 +226,162 @@ fn a_heartbeat_is_answered_while_a_machine_is_made() {
     peer.call("Remove").unwrap();
     peer.call("Remove").unwrap();
     peer.call("Close").unwrap();
+}
+
+/// Another client that breaks off is no reason to give up what the first one waits for, whatever it asked; and the machine is
+/// the same for both.
+#[test]
+fn two_clients_at_once_share_a_machine() {
+    let lab = Lab::new();
+    lab.slow_down("deployVirtualMachine", Duration::from_secs(1));
+    let plugin = Plugin::start(&lab);
+    let mut first = Peer::connect(&plugin);
+    first.configure(&lab);
+    first.send("RPCServerDriver.Create", &EMPTY, &nothing());
+    for _ in 0..3 {
+        let mut second = Peer::connect(&plugin);
+        assert_eq!(second.call("GetMachineName"), Ok(text("m1")));
+        second.send("RPCServerDriver.Heartbeat", &EMPTY, &nothing());
+        second.send("RPCServerDriver.GetIP", &EMPTY, &nothing());
+    }
+    assert_eq!(first.receive().1, Ok(nothing()));
+    assert!(lab.has_machine("m1"));
+    let mut second = Peer::connect(&plugin);
+    assert_eq!(second.call("GetState"), Ok(Value::Int(1)));
+    assert_eq!(second.call("GetIP"), first.call("GetIP"));
+    second.call("Remove").unwrap();
+    assert!(!lab.has_machine("m1"));
+    first.call("Close").unwrap();
+}
+
+/// The client that waits for a creation hangs up: it is undone.
+#[test]
+fn a_client_that_breaks_off_has_its_creation_undone() {
+    let lab = Lab::new();
+    let before = lab.cloud.inventory();
+    lab.slow_down("deployVirtualMachine", Duration::from_secs(1));
+    let plugin = Plugin::start(&lab);
+    let started = Instant::now();
+    let mut peer = Peer::connect(&plugin);
+    peer.configure(&lab);
+    peer.send("RPCServerDriver.Create", &EMPTY, &nothing());
+    wait_until("the virtual machine", || lab.has_machine("m1"));
+    drop(peer);
+    let (code, _) = plugin.wait();
+    assert_eq!(code, 1);
+    assert!(
+        started.elapsed() < Duration::from_secs(9),
+        "it waited for heartbeats"
+    );
+    assert_eq!(lab.cloud.inventory(), before);
+}
+
+#[test]
+fn a_crowd_of_connections_harms_no_client() {
+    let lab = Lab::new();
+    let plugin = Plugin::start(&lab);
+    let mut peer = Peer::connect(&plugin);
+    let crowd: Vec<_> = (0..200)
+        .map(|number| {
+            let mut stream = TcpStream::connect(&plugin.address).unwrap();
+            if number % 2 == 0 {
+                // The plugin may have hung up.
+                drop(stream.write_all(GREETING));
+            }
+            stream
+        })
+        .collect();
+    let before = Instant::now();
+    assert_eq!(peer.call("GetVersion"), Ok(Value::Int(1)));
+    assert_eq!(peer.call("Heartbeat"), Ok(nothing()));
+    assert!(before.elapsed() < Duration::from_secs(2));
+    drop(crowd);
+    // There is room again.
+    let settings = Settings {
+        greeting: Duration::from_secs(1),
+        ..Settings::default()
+    };
+    wait_until("a place", || {
+        let another = Client::connect(&plugin.address, wire::REGISTRY, settings);
+        another.is_ok_and(|client| Peer(client).call("GetVersion") == Ok(Value::Int(1)))
+    });
+    peer.call("Close").unwrap();
+    drop(peer);
+    let (code, log) = plugin.wait();
+    assert_eq!(code, 0);
+    assert!(log.contains("there are more than 16 connections"), "{log}");
+    // What strangers do does not fill the log.
+    assert!(log.lines().count() < 60, "{log}");
+}
+
+/// Calls with the same number twice, and numbers that go backwards.
+#[test]
+fn numbers_of_calls_are_the_clients_affair() {
+    let lab = Lab::new();
+    let plugin = Plugin::start(&lab);
+    let mut witness = Peer::connect(&plugin);
+    let mut stream = TcpStream::connect(&plugin.address).unwrap();
+    stream.write_all(GREETING).unwrap();
+    let mut encoder = Encoder::new(wire::REGISTRY);
+    for sequence in [9, 9, 0, u64::MAX] {
+        let header = Value::structure([
+            ("ServiceMethod", text("RPCServerDriver.GetVersion")),
+            ("Seq", Value::Uint(sequence)),
+        ]);
+        let mut bytes = encoder.encode(&REQUEST, &header).unwrap();
+        bytes.extend(encoder.encode(&EMPTY, &nothing()).unwrap());
+        stream.write_all(&bytes).unwrap();
+    }
+    let mut greeted = [0; b"HTTP/1.0 200 Connected to Go RPC\n\n".len()];
+    stream.read_exact(&mut greeted).unwrap();
+    let mut answers = Decoder::new(stream, Limits::default());
+    let mut numbers = Vec::new();
+    for _ in 0..4 {
+        let header = answers.next_value().unwrap().unwrap();
+        numbers.push(header.field("Seq").cloned());
+        assert_eq!(answers.next_value().unwrap(), Some(Value::Int(1)));
+    }
+    // They come in any order; a zero is left out.
+    let count = |number| numbers.iter().filter(|n| **n == number).count();
+    assert_eq!(count(Some(Value::Uint(9))), 2);
+    assert_eq!(count(Some(Value::Uint(u64::MAX))), 1);
+    assert_eq!(count(None), 1);
+    assert_eq!(witness.call("GetVersion"), Ok(Value::Int(1)));
+    witness.call("Close").unwrap();
+}
+
+/// The plugin serves the user who runs it and root only. Whether another user is refused can be seen by root alone, who can
+/// become another.
+#[test]
+#[cfg(target_os = "linux")]
+fn another_user_is_not_served() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can become another user");
+        return;
+    }
+    let lab = Lab::new();
+    let plugin = Plugin::start(&lab);
+    let mut peer = Peer::connect(&plugin);
+    let (host, port) = plugin.address.split_once(':').unwrap();
+    let says = format!(
+        r"exec 3<>/dev/tcp/{host}/{port} && printf 'CONNECT /_goRPC_ HTTP/1.0\n\n' >&3 && cat <&3"
+    );
+    let stranger = |uid: u32| {
+        use std::os::unix::process::CommandExt as _;
+        let mut bash = std::process::Command::new("timeout");
+        bash.args(["2", "bash", "-c", &says]).uid(uid).gid(uid);
+        String::from_utf8_lossy(&bash.output().unwrap().stdout).into_owned()
+    };
+    assert_eq!(stranger(0), "HTTP/1.0 200 Connected to Go RPC\n\n");
+    assert_eq!(stranger(65_534), "");
+    assert_eq!(peer.call("GetVersion"), Ok(Value::Int(1)));
+    peer.call("Close").unwrap();
+    drop(peer);
+    let (_, log) = plugin.wait();
+    assert!(
+        log.contains("a connection of the user 65534 is refused"),
+        "{log}"
+    );
 }
 
 #[test]
