@@ -17,7 +17,7 @@ struct Foreign {
     provide: fn() -> Result<PathBuf>,
 }
 
-const FOREIGN: [Foreign; 3] = [
+const FOREIGN: [Foreign; 4] = [
     Foreign {
         name: "docker-machine 0.16.2, built from its Go module",
         tests: "docker_machine_client",
@@ -34,6 +34,12 @@ const FOREIGN: [Foreign; 3] = [
                 "github.com/rancher/machine/cmd/rancher-machine",
             )
         },
+    },
+    Foreign {
+        name: "Go's own gob and net/rpc",
+        tests: "gob_peer",
+        variable: "TEST_GOB_PEER",
+        provide: || build_go_client("gob-peer", "."),
     },
     Foreign {
         name: "the CloudStack client cs, from PyPI",
@@ -82,7 +88,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     result
 }
 
-/// Builds a genuine client, a package in a module of `tests/clients`, with Go's ordinary tools.
+/// Builds a program in Go, a package in a module of `tests/clients`, with Go's ordinary tools.
 fn build_go_client(name: &str, package: &str) -> Result<PathBuf> {
     if !is_installed("go") {
         return Err("Go is not installed".to_owned());

@@ -1,0 +1,3 @@
+module clients/gob-peer
+
+go 1.24.0
