@@ -1,8 +1,10 @@
-//! The project's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask lint`, `cargo xtask build`.
+//! The project's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask lint`, `cargo xtask fuzz`,
+//! `cargo xtask build`.
 //!
 //! Each does all its set-up itself. It uses nothing but the standard library, so that it is built in a second.
 
 mod demo;
+mod fuzz;
 mod setup;
 mod test;
 
@@ -15,6 +17,7 @@ Usage: cargo xtask CHORE
   demo   play the life of a machine against a simulated cloud; needs no account
   test   run every test of the workspace; says what it skips and why
   lint   check formatting and lints
+  fuzz   fuzz what peers send, each target for 60 s or the seconds given; installs cargo-fuzz if it is missing
   build  build the driver component and the host";
 
 /// Why a chore failed, for the one who started it.
@@ -27,6 +30,8 @@ fn main() -> ExitCode {
         ["demo"] => demo::play(),
         ["test", rest @ ..] => test::run(rest),
         ["lint"] => lint(),
+        ["fuzz"] => fuzz::run_all(None),
+        ["fuzz", seconds] => fuzz::run_all(Some(seconds)),
         ["build"] => setup::build(),
         _ => Err(USAGE.to_owned()),
     };
@@ -42,6 +47,7 @@ fn main() -> ExitCode {
 fn lint() -> Result<()> {
     setup::prepare()?;
     run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))?;
     let clippy = [
         "clippy",
         "--workspace",
