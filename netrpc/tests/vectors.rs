@@ -161,3 +161,30 @@ fn a_value_that_does_not_fit_its_type_is_not_sent() {
     let stream = encoder.encode(&LIST, &Value::List(Vec::new())).unwrap();
     assert_eq!(decode_all(&stream).unwrap(), [Value::List(Vec::new())]);
 }
+
+/// Go refuses a value in which a type has two definitions, wherever our program has the type from.
+#[test]
+fn a_type_is_defined_once() {
+    static ONE: Type = Type::Struct("T", &[("A", &Type::Slice(&Type::String)), ("B", &LIST)]);
+    static SAME: Type = Type::Struct("T", &[("A", &OTHER_STRINGS), ("B", &LIST)]);
+    static OTHER_STRINGS: Type = Type::Slice(&Type::String);
+    static RENAMED: Type = Type::Struct("U", &[("A", &OTHER_STRINGS), ("B", &LIST)]);
+    // Each contains itself.
+    static TREE: Type = Type::Struct("Tree", &[("Left", &TREE), ("Right", &TREE)]);
+    static SAME_TREE: Type = Type::Struct("Tree", &[("Left", &TREE), ("Right", &SAME_TREE)]);
+    static OTHER_TREE: Type = Type::Struct("Tree", &[("Left", &OTHER_TREE), ("Right", &LIST)]);
+    let nothing = Value::Struct(Vec::new());
+    let mut encoder = Encoder::new(&[]);
+    for (value_type, is_new) in [
+        (&ONE, true),
+        (&SAME, false),
+        (&RENAMED, true),
+        (&TREE, true),
+        (&SAME_TREE, false),
+        (&OTHER_TREE, true),
+    ] {
+        let stream = encoder.encode(value_type, &nothing).unwrap();
+        // The value alone takes four bytes.
+        assert_eq!(stream.len() > 4, is_new, "{value_type:?}: {stream:x?}");
+    }
+}

@@ -2,6 +2,7 @@
 //! interface values too: Go's decoder takes that as well as the order of its own encoder.
 
 use std::fmt;
+use std::mem;
 use std::ptr;
 
 use super::{Value, id, kind};
@@ -69,6 +70,44 @@ impl Type {
             Self::Map(..) => "a map",
             Self::Struct(..) => "a struct",
             Self::GobEncoder(_) | Self::BinaryMarshaler(_) => "an encoded value",
+        }
+    }
+
+    /// Whether both are written alike, names included.
+    fn is_same(&'static self, other: &'static Self) -> bool {
+        Self::are_same(self, other, &mut Vec::new())
+    }
+
+    /// The same, if those of `assumed` are: types may refer to themselves.
+    fn are_same(
+        one: &'static Self,
+        other: &'static Self,
+        assumed: &mut Vec<(&'static Self, &'static Self)>,
+    ) -> bool {
+        let is_this = |(a, b): &(&Self, &Self)| ptr::eq(*a, one) && ptr::eq(*b, other);
+        if ptr::eq(one, other) || assumed.iter().any(is_this) {
+            return true;
+        }
+        assumed.push((one, other));
+        match (one, other) {
+            (Self::Slice(a), Self::Slice(b)) => Self::are_same(a, b, assumed),
+            (Self::Array(a, length), Self::Array(b, other_length)) => {
+                length == other_length && Self::are_same(a, b, assumed)
+            }
+            (Self::Map(key, a), Self::Map(other_key, b)) => {
+                Self::are_same(key, other_key, assumed) && Self::are_same(a, b, assumed)
+            }
+            (Self::Struct(name, fields), Self::Struct(other_name, other_fields)) => {
+                name == other_name
+                    && fields.len() == other_fields.len()
+                    && fields.iter().zip(*other_fields).all(|(a, b)| {
+                        let ((a_name, a), (b_name, b)) = (a, b);
+                        a_name == b_name && Self::are_same(a, b, assumed)
+                    })
+            }
+            (Self::GobEncoder(a), Self::GobEncoder(b))
+            | (Self::BinaryMarshaler(a), Self::BinaryMarshaler(b)) => a == b,
+            (one, other) => mem::discriminant(one) == mem::discriminant(other),
         }
     }
 
@@ -209,9 +248,11 @@ impl Writer<'_> {
             Type::GobEncoder(name) => (kind::GOB_ENCODER, *name),
             Type::BinaryMarshaler(name) => (kind::BINARY_MARSHALER, *name),
         };
-        // By identity, since a type may refer to itself. Two definitions of the same shape do no harm.
+        // Go refuses a value in which one type of its own has two definitions.
         let defined = &mut self.encoder.defined;
-        if let Some(index) = defined.iter().position(|known| ptr::eq(*known, new)) {
+        let identical = defined.iter().position(|known| ptr::eq(*known, new));
+        let same = || defined.iter().position(|known| known.is_same(new));
+        if let Some(index) = identical.or_else(same) {
             return user_id(index);
         }
         let type_id = user_id(defined.len())?;
