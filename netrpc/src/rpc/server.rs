@@ -72,7 +72,7 @@ pub trait Service: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Is told of a connection that was closed at once.
+    /// Is told of a connection that is about to be closed, before the next one is accepted.
     fn refused(&self, refusal: &Refusal) {
         let _ = refusal;
     }
@@ -160,31 +160,31 @@ impl<S: Service> Server<S> {
     pub fn run(&self, listener: &TcpListener) -> ! {
         loop {
             match listener.accept() {
-                Ok((stream, _)) => {
-                    if let Err(refusal) = self.accept(stream) {
-                        self.service.refused(&refusal);
-                    }
-                }
+                Ok((stream, _)) => self.accept(stream),
                 // It broke before it was taken; or there are no descriptors left, which does not change at once.
                 Err(_) => thread::sleep(EXHAUSTED),
             }
         }
     }
 
-    /// Has a connection served in a thread of its own. One that is refused is closed.
-    fn accept(&self, stream: TcpStream) -> Result<(), Refusal> {
+    /// Has a connection served in a thread of its own, or closes it.
+    fn accept(&self, stream: TcpStream) {
         // Strangers do not get a place even for the time of the question.
-        self.service.admit(&stream).map_err(Refusal::NotAdmitted)?;
-        let place = Place::take(&self.open, self.settings.connections)?;
+        let admitted = self.service.admit(&stream).map_err(Refusal::NotAdmitted);
+        let place = match admitted.and_then(|()| Place::take(&self.open, self.settings.connections))
+        {
+            Ok(place) => place,
+            Err(refusal) => return self.service.refused(&refusal),
+        };
         let server = self.clone();
         let spawned = thread::Builder::new().spawn(move || {
             let ended = server.serve(stream);
             drop(place);
             server.service.ended(ended);
         });
-        spawned
-            .map(drop)
-            .map_err(|e| Refusal::NoThread(e.to_string()))
+        if let Err(error) = spawned {
+            self.service.refused(&Refusal::NoThread(error.to_string()));
+        }
     }
 
     /// Serves one connection until the peer hangs up or does what it may not, in this thread. Neither [`Service::admit`] nor
