@@ -642,6 +642,11 @@ pub fn expunge(machine: &Machine) -> Result<Expunge, Error> {
     }
 }
 
+/// Whether the user gave the machine's SSH key.
+pub fn has_ssh_key(machine: &Machine) -> bool {
+    matches!(value(machine, SSH_KEY), Some(Value::Withheld(true)))
+}
+
 /// Whether data disks are kept when the machine is removed.
 pub fn keeps_volumes(machine: &Machine) -> bool {
     matches!(value(machine, KEEP_VOLUMES), Some(Value::Boolean(true)))
@@ -714,7 +719,7 @@ fn timeout(machine: &Machine) -> Result<u64, Error> {
 }
 
 fn user_data(machine: &Machine) -> Result<Option<String>, Error> {
-    /// CloudStack takes 32 KiB by POST.
+    /// What CloudStack takes by POST, in base64: the default of `vm.userdata.max.length`.
     const MAX_USER_DATA: usize = 32 * 1024;
     // CloudStack refuses empty user data.
     let Some(Value::Text(data)) = value(machine, USER_DATA) else {
@@ -723,16 +728,18 @@ fn user_data(machine: &Machine) -> Result<Option<String>, Error> {
     if data.is_empty() {
         return Ok(None);
     }
-    if data.len() > MAX_USER_DATA {
+    let encoded = STANDARD.encode(data);
+    if encoded.len() > MAX_USER_DATA {
         return Err(invalid(
             USER_DATA,
             format!(
-                "it has {} bytes, and CloudStack takes {MAX_USER_DATA}",
-                data.len()
+                "it has {} bytes, and CloudStack takes {}",
+                data.len(),
+                MAX_USER_DATA / 4 * 3
             ),
         ));
     }
-    Ok(Some(STANDARD.encode(data)))
+    Ok(Some(encoded))
 }
 
 fn tags(machine: &Machine) -> Result<Vec<(String, String)>, Error> {
@@ -1011,8 +1018,8 @@ mod tests {
             ),
             (
                 USER_DATA,
-                text(&"x".repeat(32_769)),
-                "it has 32769 bytes, and CloudStack takes 32768",
+                text(&"x".repeat(24_577)),
+                "it has 24577 bytes, and CloudStack takes 24576",
             ),
         ];
         for (option, value, reason) in cases {

@@ -273,6 +273,8 @@ pub(crate) struct FakeCloud {
     /// Whether the address `ip-3` is acquired, for the VPC.
     pub(crate) has_acquired: bool,
     pub(crate) tags: Vec<String>,
+    /// Data disks, attached to whatever machine is asked for.
+    pub(crate) volumes: Vec<&'static str>,
     /// What goes wrong with the request of that number, from 0, or with each of a command.
     pub(crate) fault: Option<(u32, Fault)>,
     pub(crate) faults: BTreeMap<&'static str, Fault>,
@@ -301,6 +303,7 @@ impl FakeCloud {
             rules: BTreeMap::new(),
             has_acquired: false,
             tags: Vec::new(),
+            volumes: Vec::new(),
             fault: None,
             faults: BTreeMap::new(),
             jobs: BTreeMap::new(),
@@ -561,6 +564,22 @@ impl FakeCloud {
                     json!({"jobstatus": 1, "jobresultcode": 0, "jobresult": {"success": true}}),
                 ),
             },
+            "listVolumes" => {
+                let volumes: Vec<_> = self
+                    .volumes
+                    .iter()
+                    .map(|id| json!({"id": id, "name": id, "type": "DATADISK"}))
+                    .collect();
+                ok(name, json!({"count": volumes.len(), "volume": volumes}))
+            }
+            "detachVolume" => {
+                let job = self.job(now, None, job_fails);
+                ok(name, json!({"jobid": job}))
+            }
+            "deleteVolume" => {
+                self.volumes.retain(|id| *id != get("id"));
+                ok(name, json!({"success": true}))
+            }
             "registerSSHKeyPair" => {
                 if !self.takes_ed25519 && !get("publickey").starts_with("ssh-rsa ") {
                     return refuse(name, 431, "Public key is invalid");

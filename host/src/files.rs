@@ -12,18 +12,36 @@ use std::path::{Path, PathBuf};
 ///
 /// If the file's directory cannot be written.
 pub(crate) fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let directory = path
-        .parent()
+    let directory = directory_of(path);
+    temporary(directory, contents)?.persist(path)?;
+    File::open(directory)?.sync_all()
+}
+
+/// As [`write_private`], but only if there is no such file; of several that try at once, one succeeds.
+///
+/// # Errors
+///
+/// Of the kind [`io::ErrorKind::AlreadyExists`] if there is such a file already.
+pub(crate) fn create_private(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let directory = directory_of(path);
+    temporary(directory, contents)?.persist_noclobber(path)?;
+    File::open(directory)?.sync_all()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent()
         .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+        .unwrap_or(Path::new("."))
+}
+
+fn temporary(directory: &Path, contents: &[u8]) -> io::Result<tempfile::NamedTempFile> {
     // A temporary file is made with mode 0600.
     let mut file = tempfile::Builder::new()
         .prefix(".tmp-")
         .tempfile_in(directory)?;
     file.write_all(contents)?;
     file.as_file().sync_all()?;
-    file.persist(path)?;
-    File::open(directory)?.sync_all()
+    Ok(file)
 }
 
 /// Makes a directory that only its owner may enter (mode 0700), and those above it. One that is there stays as it is.
@@ -89,6 +107,11 @@ mod tests {
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
+        assert_eq!(
+            create_private(&path, b"newer").unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

@@ -18,6 +18,17 @@ pub(crate) fn prepare() -> Result<()> {
         .args(["target", "add", TARGET])
         .current_dir(root()));
     let Err(reason) = added else { return Ok(()) };
+    // Packages are installed on a build server, but on nobody's computer unasked.
+    let is_allowed = ["CI", "BTCLOUD_DEBIAN_COMPONENT"]
+        .iter()
+        .any(|variable| std::env::var_os(variable).is_some());
+    if !is_allowed {
+        return Err(format!(
+            "{reason}\nThe driver component needs the target {TARGET}. Where rustup cannot add it, \
+             BTCLOUD_DEBIAN_COMPONENT=1 has it built with Debian's packages rustc-web, rust-web-src and wasi-libc, which \
+             are installed for that."
+        ));
+    }
     eprintln!("{reason}\nBuilding the component with Debian's packages instead");
     let component = build_with_debian()
         .map_err(|e| format!("{e}\nThe driver component needs the target {TARGET}; add it with `rustup target add {TARGET}`."))?;

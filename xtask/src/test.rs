@@ -57,10 +57,12 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         .args(["test", "--workspace", "--no-fail-fast", "--"])
         .args(arguments);
     let mut skipped = Vec::new();
+    let mut is_incomplete = false;
     for foreign in FOREIGN {
         match (foreign.provide)() {
             Ok(path) => drop(tests.env(foreign.variable, path)),
             Err(reason) => {
+                is_incomplete = true;
                 tests.args(["--skip", foreign.tests]);
                 skipped.push(format!("tests with {}: {reason}", foreign.name));
             }
@@ -80,7 +82,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         println!("  {skipped}");
     }
     // On a build server everything has to be there, but for the client that only a person can choose.
-    if std::env::var_os("CI").is_some() && skipped.len() > 1 {
+    if std::env::var_os("CI").is_some() && is_incomplete {
         return result.and(Err(
             "some tests were skipped, which CI does not allow".to_owned()
         ));

@@ -360,11 +360,11 @@ impl<'h> Cloud<'h> {
     }
 
     /// Gives CloudStack a public key, which machines are then deployed with by its name.
-    pub fn register_ssh_key_pair(&self, name: &str, public_key: &str) -> Result<(), Error> {
+    pub fn register_ssh_key_pair(&self, name: &str, public_key: &str) -> Result<SshKeyPair, Error> {
+        let command = Command::RegisterSshKeyPair;
         let params = self.scoped(&[("name", name), ("publickey", public_key)]);
-        self.client
-            .call(Command::RegisterSshKeyPair, &params.as_slice())
-            .map(drop)
+        let mut answer = self.client.call(command, &params.as_slice())?;
+        typed(command, answer.remove("keypair").unwrap_or_default())
     }
 
     /// Deletes a public key.

@@ -153,6 +153,11 @@ impl Refusal {
             && self.says(&["invalid", "not valid", "not supported", "unsupported"])
     }
 
+    /// Whether a public key is registered already, under whatever name: `A key pair with key '…' already exists`.
+    pub fn is_known_key(&self) -> bool {
+        matches!(self.code, 430 | 431) && self.says(&["key pair"]) && self.says(&["already exists"])
+    }
+
     /// Whether `expunge` is what was refused. CloudStack 4.6 to 4.22: `Parameter expunge can be passed by Admin only…`
     pub fn is_about_expunge(&self) -> bool {
         self.says(&["expunge"]) && self.says(&["admin only"])

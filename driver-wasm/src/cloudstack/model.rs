@@ -393,6 +393,9 @@ pub struct SshKeyPair {
     /// Its name, by which it is known.
     #[serde(deserialize_with = "lenient::required")]
     pub name: String,
+    /// The account that it belongs to; empty if it belongs to a project, or the version does not tell.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub account: String,
 }
 
 /// A volume.

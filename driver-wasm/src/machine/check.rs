@@ -1,9 +1,15 @@
 //! `check`: whether a machine can be made as its options say.
 
+use super::resolve::Networks;
 use super::{name, resolve};
+use crate::contract::log::Level;
 use crate::contract::types::{Error, Machine};
 use crate::host::Host;
 use crate::options::Settings;
+use crate::text;
+
+/// The most characters of a name that is shown.
+const MAX_SHOWN: usize = 200;
 
 /// Checks a machine's name and options, the latter against the cloud. Changes nothing.
 ///
@@ -14,5 +20,15 @@ pub fn check(host: &dyn Host, machine: &Machine) -> Result<(), Error> {
     let settings = Settings::parse(machine)?;
     name::check(&machine.name)?;
     name::mark(machine)?;
-    resolve::choice(host, machine, &settings).map(drop)
+    let (_, choice) = resolve::choice(host, machine, &settings)?;
+    if let Networks::New(offering) = &choice.networks {
+        let line = format!(
+            "The zone \"{}\" has no network; one will be made from the offering \"{}\", and its virtual router takes some \
+             minutes to start",
+            text::line(&choice.zone.name, MAX_SHOWN),
+            text::line(&offering.name, MAX_SHOWN)
+        );
+        host.log(Level::Info, &line);
+    }
+    Ok(())
 }

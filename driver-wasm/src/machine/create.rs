@@ -16,7 +16,7 @@ use crate::contract::log::Level;
 use crate::contract::types::{self, ErrorKind, Machine, MachineStatus, State};
 use crate::failure;
 use crate::host::Host;
-use crate::options::{self, MARKS, Settings};
+use crate::options::{self, KEY_PAIR, MARKS, SSH_KEY, Settings};
 
 /// Makes a machine.
 ///
@@ -55,6 +55,7 @@ pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types
             (MARKS[1], machine.name.as_str()),
         ],
         ssh_port: options::ssh_port(machine)?,
+        has_given_key: options::has_ssh_key(machine),
         mark,
         choice,
     };
@@ -91,7 +92,7 @@ pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types
         .collect();
     let vm = creation.deploy(group_ids, &mut saved, &mut steps)?;
 
-    let tagging = creation.begin_tagging(&vm)?;
+    let tagging = creation.begin_tagging(&vm, &mut saved)?;
     let way = Way {
         cloud: &creation.cloud,
         settings: &settings,
@@ -139,6 +140,8 @@ struct Creation<'c> {
     marks: [(&'c str, &'c str); 2],
     /// The port on which the machine's SSH server listens.
     ssh_port: u16,
+    /// Whether the user gave the machine's SSH key.
+    has_given_key: bool,
     /// The name of all that is made under a name of its own.
     mark: String,
     choice: Choice,
@@ -182,17 +185,37 @@ impl Creation<'_> {
         saved.store(host)?;
         let public_key = host.ssh_public_key(KeyType::Ed25519)?;
         let registered = self.cloud.register_ssh_key_pair(&self.mark, &public_key);
-        match registered {
+        let registered = match registered {
             Err(Error::Refused(refusal)) if refusal.is_invalid_key() => {
                 host.log(
                     Level::Debug,
                     &format!("{refusal}; this cloud takes no Ed25519 key, so it gets an RSA key"),
                 );
                 let public_key = host.ssh_public_key(KeyType::Rsa)?;
-                Ok(self.cloud.register_ssh_key_pair(&self.mark, &public_key)?)
+                self.cloud.register_ssh_key_pair(&self.mark, &public_key)
             }
-            registered => Ok(registered?),
+            registered => registered,
+        };
+        let key_pair = match registered {
+            Err(Error::Refused(refusal)) if self.has_given_key && refusal.is_known_key() => {
+                return Err(failure::hinted(
+                    ErrorKind::Conflict,
+                    format!(
+                        "This SSH key is registered already, and CloudStack takes a key only once\n  {refusal}"
+                    ),
+                    format!(
+                        "Leave --{SSH_KEY} out, so that the machine gets a key of its own, and have yours let in too with \
+                         --{KEY_PAIR} and the name under which it is registered"
+                    ),
+                ));
+            }
+            registered => registered?,
+        };
+        if !key_pair.account.is_empty() {
+            // Saved with the deployment: whoever removes the machine must have the keys of this account.
+            saved.set_account(&key_pair.account);
         }
+        Ok(())
     }
 
     /// Deploys the virtual machine and waits until it runs.
@@ -263,7 +286,7 @@ impl Creation<'_> {
             }
         };
         let vm = match vm {
-            Some(vm) => settle(&self.cloud, vm)?,
+            Some(vm) => settle(&self.cloud, vm, settings.timeout)?,
             None => None,
         };
         let Some(vm) = vm else {
@@ -272,7 +295,7 @@ impl Creation<'_> {
                 "The virtual machine has disappeared while it started",
             ));
         };
-        if !vm.account.is_empty() {
+        if !vm.account.is_empty() && saved.account().is_none() {
             saved.set_account(&vm.account);
             saved.store(host)?;
         }
@@ -306,33 +329,44 @@ impl Creation<'_> {
     }
 
     /// Has the virtual machine tagged, so that the account's owner can tell where it comes from. It works without too.
-    fn begin_tagging(&self, vm: &VirtualMachine) -> Result<Option<String>, Error> {
+    fn begin_tagging(
+        &self,
+        vm: &VirtualMachine,
+        saved: &mut Saved,
+    ) -> Result<Option<String>, types::Error> {
         let given = self.settings.tags.iter();
         let given = given.map(|(key, value)| (key.as_str(), value.as_str()));
         let tags: Vec<_> = self.marks.into_iter().chain(given).collect();
         let submitted = self.cloud.create_tags("UserVm", &[&vm.id], &tags);
         let submitted = optional(&self.cloud, UNTAGGED, submitted)?;
         if self.choice.disk_offering.is_some() && !options::keeps_volumes(self.machine) {
-            optional(
-                &self.cloud,
-                "The data disk could not be tagged",
-                self.tag_volumes(vm),
-            )?;
+            let tagged = self.tag_volumes(vm, saved)?;
+            optional(&self.cloud, "The data disk could not be tagged", tagged)?;
         }
         Ok(submitted.map(|submitted| submitted.jobid))
     }
 
-    /// Has the data disks tagged that are removed with the virtual machine.
-    fn tag_volumes(&self, vm: &VirtualMachine) -> Result<(), Error> {
-        let volumes = self.cloud.data_volumes(Some(&vm.id))?;
+    /// Notes the data disks that were made with the virtual machine, which are removed with it, and has them tagged. Disks
+    /// that the user attaches later are not the driver's.
+    fn tag_volumes(
+        &self,
+        vm: &VirtualMachine,
+        saved: &mut Saved,
+    ) -> Result<Result<(), Error>, types::Error> {
+        let volumes = match self.cloud.data_volumes(Some(&vm.id)) {
+            Ok(volumes) => volumes,
+            Err(error) => return Ok(Err(error)),
+        };
         let ids: Vec<_> = volumes.iter().map(|volume| volume.id.as_str()).collect();
-        match ids.is_empty() {
-            true => Ok(()),
-            false => self
-                .cloud
-                .create_tags("Volume", &ids, &self.marks)
-                .map(drop),
+        saved.set_data_volumes(&ids);
+        saved.store(self.cloud.host())?;
+        if ids.is_empty() {
+            return Ok(Ok(()));
         }
+        Ok(self
+            .cloud
+            .create_tags("Volume", &ids, &self.marks)
+            .map(drop))
     }
 
     fn finish_tagging(&self, job_id: Option<String>) -> Result<(), Error> {

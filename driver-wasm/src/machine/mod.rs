@@ -98,9 +98,13 @@ fn find_lost(
 }
 
 /// Waits until a virtual machine is in a state that it does not leave by itself, and reads it anew; nothing if it is
-/// gone. After [`SETTLE_LIMIT`] it is returned in the state that it is still in.
-fn settle(cloud: &Cloud<'_>, mut vm: VirtualMachine) -> Result<Option<VirtualMachine>, Error> {
-    let mut backoff = Backoff::new(cloud.client(), SETTLE_LIMIT);
+/// gone. After `limit` milliseconds it is returned in the state that it is still in.
+fn settle(
+    cloud: &Cloud<'_>,
+    mut vm: VirtualMachine,
+    limit: u64,
+) -> Result<Option<VirtualMachine>, Error> {
+    let mut backoff = Backoff::new(cloud.client(), limit);
     while vm.state.is_transitional() && backoff.pause(cloud.client())? {
         match cloud.virtual_machine(&vm.id)? {
             Some(now) => vm = now,

@@ -1,7 +1,7 @@
 //! `start`, `stop`, `kill` and `restart`.
 
 use super::saved::Saved;
-use super::{cloud_of, find, settle};
+use super::{SETTLE_LIMIT, cloud_of, find, settle};
 use crate::cloudstack::{Cloud, Error, VirtualMachine};
 use crate::contract::types::{self, ErrorKind, Machine, State};
 use crate::failure;
@@ -85,7 +85,7 @@ fn change(host: &dyn Host, machine: &Machine, change: Change) -> Result<(), type
 
     let mut vm = existing(find(&cloud, machine, &saved)?).ok_or_else(not_found)?;
     if !change.is_done(&vm) && change.has_to_wait(&vm) {
-        vm = existing(settle(&cloud, vm)?).ok_or_else(not_found)?;
+        vm = existing(settle(&cloud, vm, SETTLE_LIMIT)?).ok_or_else(not_found)?;
     }
     if change.is_done(&vm) {
         return Ok(());
@@ -104,7 +104,7 @@ fn change(host: &dyn Host, machine: &Machine, change: Change) -> Result<(), type
 /// Whether a change whose answer was lost has been made all the same.
 fn was_made(cloud: &Cloud<'_>, change: Change, vm_id: &str) -> Result<bool, Error> {
     let vm = match cloud.virtual_machine(vm_id)? {
-        Some(vm) => settle(cloud, vm)?,
+        Some(vm) => settle(cloud, vm, SETTLE_LIMIT)?,
         None => None,
     };
     Ok(vm.is_some_and(|vm| change.is_done(&vm)))

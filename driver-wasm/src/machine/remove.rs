@@ -1,7 +1,7 @@
 //! `remove`: removes a machine and all that was made for it, wherever its making was interrupted.
 
 use super::saved::Saved;
-use super::{cloud_of, find, find_lost, settle};
+use super::{SETTLE_LIMIT, cloud_of, find, find_lost, settle};
 use crate::cloudstack::{
     Cloud, Command, Error, Item, PortForwardingRule, PublicIpAddress, Refusal, VirtualMachine,
 };
@@ -299,9 +299,16 @@ impl Removal<'_> {
                 return None;
             }
         };
-        if !has_data_disk {
-            attached.retain(|volume| doomed.contains(&volume.id));
-        }
+        // Those that the user has attached since are not the driver's. If its own are not known, the creation was
+        // interrupted, and nobody has attached any.
+        let own = self.saved.data_volumes();
+        attached.retain(|volume| {
+            doomed.contains(&volume.id)
+                || has_data_disk
+                    && own
+                        .as_ref()
+                        .is_none_or(|own| own.contains(&volume.id.as_str()))
+        });
         if attached.is_empty() {
             return Some(doomed);
         }
@@ -553,7 +560,7 @@ impl Removal<'_> {
             // A machine that starts or stops just now may refuse to be destroyed. An answer that was lost, and a job
             // that took too long, may yet have done it.
             let vm = match self.cloud.virtual_machine(vm_id) {
-                Ok(Some(vm)) => settle(&self.cloud, vm)?,
+                Ok(Some(vm)) => settle(&self.cloud, vm, SETTLE_LIMIT)?,
                 Ok(None) => None,
                 Err(_) => return Err(error),
             };

@@ -10,9 +10,9 @@ use crate::contract::types::{Error, ErrorKind, Machine};
 use crate::failure;
 use crate::host::Host;
 use crate::options::{
-    self, ADDRESS, AFFINITY_GROUP, AddressMode, CPU, CPU_SPEED, DISK_OFFERING, DISK_SIZE, KEY_PAIR,
-    MEMORY, NETWORK, NETWORK_OFFERING, PROJECT, PUBLIC_IP, SECURITY_GROUP, SERVICE_OFFERING,
-    Settings, TEMPLATE, Values, ZONE,
+    self, ADDRESS, AFFINITY_GROUP, AddressMode, CIDR, CPU, CPU_SPEED, DISK_OFFERING, DISK_SIZE,
+    KEY_PAIR, MEMORY, NETWORK, NETWORK_OFFERING, PROJECT, PUBLIC_IP, SECURITY_GROUP,
+    SERVICE_OFFERING, Settings, TEMPLATE, Values, ZONE,
 };
 use crate::text;
 
@@ -92,6 +92,7 @@ pub(super) fn choice<'h>(
         }
     };
     let networks = networks(&cloud, &zone, settings)?;
+    check_ranges(&zone, &networks, settings)?;
     let public_address = public_address(&cloud, &zone, &networks, settings)?;
     let affinity_groups = several(&AFFINITY_GROUPS, &settings.affinity_groups, || {
         cloud.affinity_groups()
@@ -278,6 +279,30 @@ fn reachable(networks: Vec<Network>) -> Result<Networks, Error> {
         )),
         _ => Ok(Networks::These(networks)),
     }
+}
+
+/// CloudStack guards a machine at its own address by security groups alone: without them everybody would be let in.
+fn check_ranges(zone: &Zone, networks: &Networks, settings: &Settings) -> Result<(), Error> {
+    let is_direct = match settings.address {
+        AddressMode::Private => true,
+        AddressMode::Auto => {
+            settings.public_ip.is_none() && networks.first().is_some_and(Network::is_shared)
+        }
+        AddressMode::PortForward | AddressMode::StaticNat => false,
+    };
+    if settings.cidrs.is_empty() || !is_direct || zone.securitygroupsenabled {
+        return Ok(());
+    }
+    Err(failure::hinted(
+        ErrorKind::Unsupported,
+        format!(
+            "--{CIDR}: the machine is reached at its own address, where the zone \"{}\" has nothing that keeps others out",
+            shown(&zone.name)
+        ),
+        format!(
+            "Leave --{CIDR} out and guard the machine itself, or reach it in another way with --{ADDRESS}"
+        ),
+    ))
 }
 
 fn network_offering(

@@ -39,6 +39,8 @@ const PROJECT_ID: &str = "ProjectId";
 const NEW_NETWORK: &str = "NewNetwork";
 /// The name of the machine's security group. Saved before it is made.
 const OWN_SECURITY_GROUP: &str = "OwnSecurityGroup";
+/// The data disks that were made with the virtual machine.
+const DATA_VOLUMES: &str = "DataVolumes";
 /// The data disks that are about to be taken from the machine and deleted.
 const DOOMED_VOLUMES: &str = "DoomedVolumes";
 
@@ -170,6 +172,13 @@ impl Saved {
         self.text(OWN_SECURITY_GROUP)
     }
 
+    /// The data disks that were made with the virtual machine, if that is known.
+    pub(super) fn data_volumes(&self) -> Option<Vec<&str>> {
+        self.0
+            .contains_key(DATA_VOLUMES)
+            .then(|| self.texts(DATA_VOLUMES))
+    }
+
     /// The data disks that were about to be deleted.
     pub(super) fn doomed_volumes(&self) -> Vec<String> {
         self.texts(DOOMED_VOLUMES)
@@ -194,6 +203,11 @@ impl Saved {
     /// A security group of that name is about to be made.
     pub(super) fn set_security_group(&mut self, name: &str) {
         self.set(OWN_SECURITY_GROUP, name);
+    }
+
+    /// These data disks were made with the virtual machine.
+    pub(super) fn set_data_volumes(&mut self, ids: &[&str]) {
+        self.set(DATA_VOLUMES, ids);
     }
 
     /// Data disks are about to be taken from the machine and deleted.

@@ -817,6 +817,30 @@ mod remove {
     }
 
     #[test]
+    fn only_the_data_disks_that_were_made_with_a_machine_go_with_it() {
+        for (data_volumes, left) in [
+            (json!(["vol-1"]), vec!["vol-2"]),
+            // Its own are not known: it was interrupted before anybody could attach one.
+            (Json::Null, vec![]),
+        ] {
+            let host = created(Isolated);
+            host.server.borrow_mut().volumes = vec!["vol-1", "vol-2"];
+            let mut saved_members = saved_json(&host);
+            if !data_volumes.is_null() {
+                saved_members["DataVolumes"] = data_volumes;
+            }
+            let mut machine = with(&saved_members.to_string());
+            let offering = (
+                "btcloud-disk-offering".to_owned(),
+                Value::Text("d".to_owned()),
+            );
+            machine.options.push(offering);
+            remove(&host, &machine).unwrap();
+            assert_eq!(host.server.borrow().volumes, left);
+        }
+    }
+
+    #[test]
     fn what_was_never_made_takes_no_call() {
         let host = TestHost::new(FakeCloud::new(Isolated));
         for saved in ["{}", r#"{"VmId": "", "SSHKeypair": "", "Other": 1}"#] {

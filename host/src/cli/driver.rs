@@ -33,12 +33,9 @@ impl Choice {
             None => builtin::driver(),
             Some(named) => driver_at(named)?,
         };
-        let mut words = args.iter().skip(1);
-        let needs_options = match words.next() {
-            Some(command) if command == "run" => words.any(|word| word == "create"),
-            Some(command) => command == "gc",
-            None => false,
-        };
+        let has = |word: &str| args.iter().skip(1).any(|arg| arg == word);
+        // In `help run create` too.
+        let needs_options = has("run") && has("create") || has("gc");
         let loaded = match needs_options {
             true => Some(driver.loaded()?),
             false => None,

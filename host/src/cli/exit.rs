@@ -22,9 +22,11 @@ pub(super) enum Exit {
 impl Exit {
     pub(super) fn of(error: &Error) -> Self {
         match error.kind() {
+            ErrorKind::Cancelled => Self::Interrupted,
+            // Something had been made by then, even if it has been undone.
+            _ if matches!(error, Error::Create { .. }) => Self::Failed,
             ErrorKind::InvalidOption => Self::Usage,
             ErrorKind::NotFound => Self::NotFound,
-            ErrorKind::Cancelled => Self::Interrupted,
             _ => Self::Failed,
         }
     }

@@ -121,7 +121,8 @@ impl From<crate::machine::Error> for Failure {
         Self {
             exit: Exit::of(&error),
             hint: error.hint(),
-            error: Some(error.into()),
+            // Its text tells the causes too.
+            error: Some(anyhow::Error::msg(error.to_string())),
         }
     }
 }

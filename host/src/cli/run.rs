@@ -170,11 +170,10 @@ impl Task<'_> {
                 ..error.into()
             }
         })?;
-        let created = machine
-            .record()
-            .and_then(|record| self.store.create(&self.name, &record, &loaded.name))
-            .and_then(|()| machine.create());
-        if let Err(error) = created {
+        // Of several that create a machine of this name at once, one gets beyond this.
+        self.store
+            .create(&self.name, &machine.new_record(), &loaded.name)?;
+        if let Err(error) = machine.create() {
             self.report.finish();
             let is_undone = !matches!(
                 error,

@@ -105,6 +105,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Somebody has removed the machine from the store meanwhile.
+    #[error("the machine has vanished from {path}", path = .0.display())]
+    Vanished(PathBuf),
     /// The client's configuration of the machine cannot be understood.
     #[error("the machine's configuration is not a JSON object: {0}")]
     Record(String),
@@ -154,6 +157,7 @@ impl Error {
             | Self::Registry(_)
             | Self::Store { .. }
             | Self::Corrupt { .. }
+            | Self::Vanished(_)
             | Self::Record(_)
             | Self::Random(_) => ErrorKind::Internal,
         }

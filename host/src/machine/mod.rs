@@ -193,9 +193,14 @@ impl Machine {
     pub fn record(&self) -> Result<Record, Error> {
         let loaded = self.driver.loaded()?;
         let mut remembered = self.remembered();
-        remembered.take_secrets(&loaded.description.options);
-        remembered.keep_secrets()?;
+        remembered.move_secrets(&loaded.description.options)?;
         Ok(remembered.record.clone())
+    }
+
+    /// The record of a machine that has been configured, to be put into a store that does not have it yet. Nothing is
+    /// written before somebody has made sure of that.
+    pub fn new_record(&self) -> Record {
+        self.remembered().record.clone()
     }
 
     /// Gives a new machine its options and its id.
@@ -265,6 +270,7 @@ impl Machine {
         let given = prepared.options.ssh_key.clone();
         let keys = key_path.map_or(Keys::Denied, |path| Keys::At { path, given });
         let capabilities = self.capabilities(&prepared, self.surroundings.cancel.clone(), keys);
+        self.remembered().has_saved = false;
         let made = prepared
             .loaded
             .driver
@@ -275,6 +281,13 @@ impl Machine {
             Err(error) => Err(error.into()),
         };
         result.map_err(|cause| {
+            // A driver saves before it makes anything. What is there without that is another creation's.
+            if !self.remembered().has_saved {
+                return Error::Create {
+                    cause: Box::new(cause),
+                    leftovers: None,
+                };
+            }
             let line =
                 "the machine could not be created; what had been made of it is removed again";
             self.surroundings.reporter.log(Level::Warning, line);
@@ -293,8 +306,16 @@ impl Machine {
     /// Why it could not be done. A removal has done what it could.
     pub fn change(&self, change: Change) -> Result<(), Error> {
         let _operation = lock(&self.operation);
-        self.surroundings.warn_of_risks(&self.prepare()?);
-        self.run(change)
+        let prepared = self.prepare()?;
+        self.surroundings.warn_of_risks(&prepared);
+        self.run(change)?;
+        match change {
+            Change::Remove => Ok(()),
+            // An older driver may have left secrets in the record.
+            _ => self
+                .remembered()
+                .move_secrets(&prepared.loaded.description.options),
+        }
     }
 
     /// How the machine does, from the cloud.
@@ -504,6 +525,10 @@ struct Remembered {
     options: Option<Arc<Options>>,
     /// The secrets that are not in the machine's file of secrets yet.
     unkept: Secrets,
+    /// Whether the driver has saved something since a creation began.
+    has_saved: bool,
+    /// Whether the store had the machine when the record was written last.
+    is_stored: bool,
 }
 
 impl Remembered {
@@ -532,6 +557,17 @@ impl Remembered {
     fn take_secrets(&mut self, specs: &[OptionSpec]) {
         self.unkept
             .extend(options::take_secrets(specs, &mut self.record));
+    }
+
+    /// Moves secrets from the record, where an older driver kept them, to their file.
+    fn move_secrets(&mut self, specs: &[OptionSpec]) -> Result<(), Error> {
+        let before = self.record.clone();
+        self.take_secrets(specs);
+        self.keep_secrets()?;
+        match self.record == before {
+            true => Ok(()),
+            false => self.persist(),
+        }
     }
 
     /// The secrets in the machine's file.
@@ -568,10 +604,18 @@ impl Remembered {
     }
 
     /// Writes the record into the store, if the store has this machine.
-    fn persist(&self) -> Result<(), Error> {
-        match self.record.directory() {
-            Some(directory) => store::update(&directory, &self.record),
-            None => Ok(()),
+    fn persist(&mut self) -> Result<(), Error> {
+        let Some(directory) = self.record.directory() else {
+            return Ok(());
+        };
+        let was_stored = std::mem::replace(
+            &mut self.is_stored,
+            store::update(&directory, &self.record)?,
+        );
+        match was_stored && !self.is_stored {
+            // Whatever is made now would be known to nobody.
+            true => Err(Error::Vanished(directory)),
+            false => Ok(()),
         }
     }
 
@@ -609,6 +653,7 @@ impl SaveState for RecordSink {
     fn save(&mut self, saved: Map<String, Json>) -> Result<(), contract::Error> {
         let internal = |message| contract::Error::new(ErrorKind::Internal, message);
         let mut remembered = lock(&self.remembered);
+        remembered.has_saved = true;
         remembered
             .record
             .replace_saved(saved, &config_keys(&self.loaded.description.options))

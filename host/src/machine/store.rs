@@ -118,27 +118,29 @@ impl Store {
         Ok(Value::Object(config))
     }
 
-    /// Makes the directory and the `config.json` of a new machine, as docker-machine's `create` would with its defaults.
+    /// Makes the directory and the `config.json` of a new machine, as docker-machine's `create` would with its defaults. Of
+    /// several that try at once, one succeeds.
     ///
     /// # Errors
     ///
     /// If there is such a machine already, or it cannot be written.
     pub fn create(&self, name: &str, record: &Record, driver_name: &str) -> Result<(), Error> {
-        if self.contains(name) {
-            return Err(Error::MachineExists(name.to_owned()));
-        }
         let directory = self.directory(name);
         files::create_private_dir(&directory).map_err(|e| Error::store(&directory, e))?;
-        write(
-            &config_path(&directory),
-            &json!({
-                "ConfigVersion": CONFIG_VERSION,
-                "Driver": record.to_value(),
-                "DriverName": driver_name,
-                "HostOptions": self.host_options(&directory),
-                "Name": name,
-            }),
-        )
+        let path = config_path(&directory);
+        let config = json!({
+            "ConfigVersion": CONFIG_VERSION,
+            "Driver": record.to_value(),
+            "DriverName": driver_name,
+            "HostOptions": self.host_options(&directory),
+            "Name": name,
+        });
+        match files::create_private(&path, &to_json(&path, &config)?) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                Err(Error::MachineExists(name.to_owned()))
+            }
+            created => created.map_err(|e| Error::store(&path, e)),
+        }
     }
 
     /// Removes all that the store has of a machine.
@@ -187,20 +189,21 @@ impl Store {
     }
 }
 
-/// Writes a record into the `config.json` of its machine, the rest of which stays. Does nothing if there is none: the
-/// client may keep it elsewhere, and its own copy counts.
+/// Writes a record into the `config.json` of its machine, the rest of which stays. Does nothing and tells `false` if there
+/// is none: the client may keep it elsewhere, and its own copy counts.
 ///
 /// # Errors
 ///
 /// If the file cannot be read, understood or written.
-pub(super) fn update(directory: &Path, record: &Record) -> Result<(), Error> {
+pub(super) fn update(directory: &Path, record: &Record) -> Result<bool, Error> {
     let path = config_path(directory);
     if !path.exists() {
-        return Ok(());
+        return Ok(false);
     }
     let mut config = read(&path)?;
     config.insert("Driver".to_owned(), record.to_value());
-    write(&path, &Value::Object(config))
+    write(&path, &Value::Object(config))?;
+    Ok(true)
 }
 
 /// Whether docker-machine takes this for the name of a machine (`libmachine/host/host.go`), and a file system for that
@@ -232,13 +235,17 @@ fn read(path: &Path) -> Result<Map<String, Value>, Error> {
 }
 
 fn write(path: &Path, config: &Value) -> Result<(), Error> {
+    files::write_private(path, &to_json(path, config)?).map_err(|e| Error::store(path, e))
+}
+
+fn to_json(path: &Path, config: &Value) -> Result<Vec<u8>, Error> {
     // Four spaces, as docker-machine writes it.
     let mut contents = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut contents, formatter);
     serde::Serialize::serialize(config, &mut serializer)
         .map_err(|e| Error::store(path, e.into()))?;
-    files::write_private(path, &contents).map_err(|e| Error::store(path, e))
+    Ok(contents)
 }
 
 #[cfg(test)]
@@ -262,7 +269,8 @@ mod tests {
             Err(Error::MachineExists(_))
         ));
         record.set("VmId", "2");
-        update(&store.directory("m1"), &record).unwrap();
+        assert!(update(&store.directory("m1"), &record).unwrap());
+        assert!(!update(&store.directory("m2"), &record).unwrap());
         assert_eq!(store.load("m1").unwrap(), (record, "btcloud".to_owned()));
         fs::create_dir(store.directory("empty")).unwrap();
         assert_eq!(store.names().unwrap(), ["m1"]);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use acceptance::tls::TlsFront;
 use acceptance::{Lab, OPTIONS, Outcome, PROBE, program, signal, wait_until};
-use cloudstack_simulator::AccountConfig;
+use cloudstack_simulator::{AccountConfig, Fault};
 
 /// Creates a machine with the usual options and these.
 fn create(lab: &Lab, name: &str, options: &[&str]) -> Outcome {
@@ -129,6 +129,9 @@ fn help_shows_the_drivers_options() {
     ] {
         assert!(help.ok().contains(option), "{option} in {}", help.stdout);
     }
+    let mut host = lab.command(program("btcloud-host"));
+    let help = lab.finish(host.args(["help", "run", "create"]));
+    assert!(help.ok().contains("--btcloud-zone"), "{help:?}");
     let mut host = lab.command(program("btcloud-host"));
     let help = lab.finish(host.arg("--help"));
     assert!(help.ok().contains("Exit codes:"), "{help:?}");
@@ -278,6 +281,27 @@ fn a_machine_that_is_there_is_not_made_again() {
 }
 
 #[test]
+fn of_two_that_make_a_machine_of_one_name_at_once_one_gives_way() {
+    let lab = Lab::new();
+    let before = lab.cloud.inventory();
+    let outcomes = std::thread::scope(|scope| {
+        let both = [(); 2].map(|()| scope.spawn(|| create(&lab, "m1", &[])));
+        both.map(|thread| thread.join().unwrap())
+    });
+    let mut codes = outcomes.each_ref().map(|outcome| outcome.code);
+    codes.sort_unstable();
+    assert_eq!(codes, [0, 1], "{outcomes:?}");
+    assert!(
+        outcomes.iter().any(|o| o.stderr.contains("exists already")),
+        "{outcomes:?}"
+    );
+    assert_eq!(lab.cloud.inventory().machines.len(), 1);
+    assert_eq!(lab.run(&["status", "m1"]).ok(), "Running");
+    lab.run(&["remove", "m1"]).ok();
+    assert_eq!(lab.cloud.inventory(), before);
+}
+
+#[test]
 fn two_machines_share_an_address() {
     let lab = Lab::new();
     create(&lab, "m1", &[]).ok();
@@ -382,6 +406,24 @@ fn a_failed_creation_leaves_nothing() {
         assert!(!lab.machine_directory("m1").exists());
     }
     create(&lab, "m1", &[]).ok();
+}
+
+#[test]
+fn a_creation_that_fails_after_the_check_is_no_matter_of_the_command_line() {
+    let lab = Lab::new();
+    let invalid =
+        r#"{"deployvirtualmachineresponse": {"errorcode": 431, "errortext": "Invalid zone"}}"#;
+    lab.cloud.fault(
+        "deployVirtualMachine",
+        1,
+        Fault::Respond {
+            status: 431,
+            content_type: "application/json".to_owned(),
+            body: invalid.to_owned(),
+        },
+    );
+    assert!(create(&lab, "m1", &[]).fails(1).contains("Invalid zone"));
+    assert!(lab.cloud.inventory().is_empty());
 }
 
 #[test]
@@ -642,6 +684,18 @@ fn a_machine_can_have_a_key_that_is_there() {
     assert!(public.starts_with(copied.trim_end()), "{public} / {copied}");
     lab.run(&["remove", "m1"]).ok();
     assert!(key.exists());
+
+    create(&lab, "m1", &option).ok();
+    let taken = create(&lab, "m2", &option);
+    assert!(
+        taken.fails(1).contains("is registered already"),
+        "{taken:?}"
+    );
+    assert!(
+        taken.stderr.contains("hint: Leave --btcloud-ssh-key out"),
+        "{taken:?}"
+    );
+    lab.run(&["remove", "m1"]).ok();
 
     keygen(&["-p", "-P", "", "-N", "sesame"]).ok();
     let outcome = create(&lab, "m1", &option);

@@ -423,6 +423,10 @@ impl Cell<'_> {
                 if after != empty && !has_leftovers {
                     return Err(format!("{error}\nleaves without a word:\n{after}"));
                 }
+                // What has passed by the time of the undoing is no reason to leave anything.
+                if after != empty && !self.is_permanent && !self.is_open_window(&after) {
+                    return Err(format!("{error}\nleaves:\n{after}"));
+                }
             }
             (Remove, Ok(())) if after != empty => {
                 return Err(format!("it succeeds, and leaves:\n{after}"));

@@ -142,6 +142,21 @@ fn a_shared_network_gives_the_machine_its_own_address() {
 }
 
 #[test]
+fn ranges_that_nothing_would_keep_to_are_refused() {
+    let lab = lab();
+    let cidr = ("cidr", "192.0.2.0/24,");
+    for options in [
+        [("network", "shared-lan,"), cidr],
+        [("address", "private"), cidr],
+    ] {
+        let error = create(&lab, "m1", &LONDON, &options).unwrap_err();
+        assert!(error.to_string().starts_with("--btcloud-cidr: "), "{error}");
+        assert!(!lab.has_stored("m1"));
+    }
+    assert!(lab.cloud.inventory().is_empty());
+}
+
+#[test]
 fn a_network_is_made_where_there_is_none_and_goes_with_its_last_machine() {
     let lab = lab_with(|cloud| {
         cloud
@@ -337,6 +352,20 @@ fn the_other_options_reach_the_cloud() {
         1,
         "the data disk is kept"
     );
+}
+
+#[test]
+fn user_data_up_to_the_clouds_limit_is_taken() {
+    let lab = lab();
+    let most = "x".repeat(24_576);
+    create(&lab, "m1", &LONDON, &[("userdata", &most)]).unwrap();
+    let more = format!("{most}x");
+    let error = create(&lab, "m2", &LONDON, &[("userdata", &more)]).unwrap_err();
+    assert!(
+        error.to_string().starts_with("--btcloud-userdata: "),
+        "{error}"
+    );
+    assert!(!lab.has_stored("m2"));
 }
 
 #[test]

@@ -127,6 +127,22 @@ fn every_method_answers_before_there_is_a_machine() {
 }
 
 #[test]
+fn a_machine_that_is_there_is_not_made_again_nor_undone() {
+    let lab = Lab::new();
+    let plugin = Plugin::start(&lab);
+    let mut peer = Peer::connect(&plugin);
+    peer.configure(&lab);
+    peer.call("Create").unwrap();
+    let before = lab.cloud.inventory();
+    let error = peer.call("Create").unwrap_err();
+    assert!(error.contains("has been made already"), "{error}");
+    assert_eq!(lab.cloud.inventory(), before);
+    peer.call("Remove").unwrap();
+    assert!(lab.cloud.inventory().is_empty());
+    peer.call("Close").unwrap();
+}
+
+#[test]
 fn what_go_would_refuse_is_refused_in_its_words() {
     let lab = Lab::new();
     let plugin = Plugin::start(&lab);

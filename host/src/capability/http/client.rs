@@ -80,6 +80,7 @@ impl Client {
             _ => &self.changing,
         };
         let timeout = timeout.min(self.limit);
+        let uri = request.uri().clone();
         let answer = match request.body().is_empty() {
             true => {
                 let request = agent.configure_request(request.map(drop));
@@ -90,7 +91,7 @@ impl Client {
                 agent.run(request.timeout_global(Some(timeout)).build())
             }
         };
-        let mut answer = answer.map_err(|e| failure(&e, host))?;
+        let mut answer = answer.map_err(|e| through_proxy(failure(&e, host), &uri))?;
         let retry_after = answer.headers().get(ureq::http::header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let body = answer
@@ -113,6 +114,27 @@ impl Client {
 impl Default for Client {
     fn default() -> Self {
         Self::new(Trust::System)
+    }
+}
+
+/// Names the proxy, if there is one: what cannot be reached may be that.
+fn through_proxy(failure: Failure, uri: &Uri) -> Failure {
+    let is_about_connection = matches!(
+        failure.kind,
+        FailureKind::Unreachable | FailureKind::TimedOut | FailureKind::Tls
+    );
+    match ureq::Proxy::try_from_env().filter(|proxy| is_about_connection && !proxy.is_no_proxy(uri))
+    {
+        Some(proxy) => Failure {
+            message: format!(
+                "{} (through the proxy {}:{}, which the environment names)",
+                failure.message,
+                proxy.host(),
+                proxy.port()
+            ),
+            ..failure
+        },
+        None => failure,
     }
 }
 

@@ -231,7 +231,8 @@ fn user_data(call: &Call<'_>) -> Result<Option<String>, ApiError> {
     } else {
         (USER_DATA_POST, "POST")
     };
-    if text.len() >= 2 * limit {
+    // The length in base64 counts, whatever the documentation of `vm.userdata.max.length` says.
+    if text.len() > limit {
         return Err(ApiError::invalid(format!(
             "User data is too long for an http {method} request"
         )));
@@ -241,11 +242,6 @@ fn user_data(call: &Call<'_>) -> Result<Option<String>, ApiError> {
         .map_err(|_| ApiError::invalid("User data is not base64 encoded"))?;
     if decoded.is_empty() {
         return Err(ApiError::invalid("User data is too short"));
-    }
-    if decoded.len() > limit {
-        return Err(ApiError::invalid(format!(
-            "User data is too long for {method} request"
-        )));
     }
     Ok(Some(text.to_owned()))
 }
