@@ -9,7 +9,7 @@ pub mod wire;
 
 use std::ffi::OsStr;
 use std::io;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -66,6 +66,13 @@ pub fn driver_name(program: Option<&OsStr>) -> Option<String> {
     let name = name.strip_suffix(".exe").unwrap_or(name);
     name.strip_prefix("docker-machine-driver-")
         .map(str::to_owned)
+}
+
+/// Serves one connection for a machine until the client hangs up. The plugin's own life does not depend on it.
+pub fn serve_connection(driver_name: &str, machine: Arc<Machine>, stream: TcpStream) {
+    let (events, _) = mpsc::channel();
+    let service = Arc::new(DriverService::new(driver_name, machine, events));
+    drop(Server::new(service, wire::REGISTRY, Settings::default()).serve(stream));
 }
 
 /// What the plugin's life depends on.

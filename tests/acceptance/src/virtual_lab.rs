@@ -2,17 +2,23 @@
 //! simulated cloud. Nothing sleeps: what waits moves the clock that host and cloud share.
 
 use std::fmt;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use btcloud_host::builtin;
 use btcloud_host::capability::clock::{Cancel, TimeSource};
-use btcloud_host::capability::http::Client;
+use btcloud_host::capability::http;
 use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::machine::{Error, Flag, Flags, LazyDriver, Machine, Record, Store, Surroundings};
+use btcloud_host::plugin;
+use btcloud_host::plugin::wire::{self, FlagValue};
 use btcloud_host::sandbox::{Change, Limits};
 use cloudstack_simulator::{Builder, ManualClock, Simulator};
+use netrpc::gob::{Type, Value};
+use netrpc::rpc::{Client, Settings};
 use tempfile::TempDir;
 
 /// How long an exchange may take in real time, so that an answer that never comes takes no minute.
@@ -77,7 +83,7 @@ pub struct VirtualLab {
     pub clock: ManualClock,
     /// What stops operations.
     pub cancel: Cancel,
-    client: Client,
+    client: http::Client,
     on_sleep: Arc<Mutex<Option<OnSleep>>>,
     store: Store,
     _directory: TempDir,
@@ -99,7 +105,7 @@ impl VirtualLab {
             cloud: cloud.start().expect("a cloud"),
             clock,
             cancel: Cancel::default(),
-            client: Client::default().with_limit(PATIENCE),
+            client: http::Client::default().with_limit(PATIENCE),
             on_sleep: Arc::default(),
             store: Store::at(directory.path().to_owned()),
             _directory: directory,
@@ -144,6 +150,57 @@ impl VirtualLab {
         machine.create().map(drop)
     }
 
+    /// Creates a machine as a docker-machine client does, through the plugin's door.
+    ///
+    /// # Errors
+    ///
+    /// What the plugin answers.
+    pub fn create_by_plugin(&self, name: &str, flags: &Flags) -> Result<(), String> {
+        let record = Record::new(name, self.store.path());
+        let mut door = Door::to(self.machine(Record::default()), &record);
+        let value = |flag: &Flag| match flag {
+            Flag::Boolean(on) => FlagValue::Bool(*on),
+            Flag::Integer(number) => FlagValue::Int(*number),
+            Flag::Text(text) => FlagValue::String(text.clone()),
+            Flag::TextList(items) => FlagValue::StringSlice(items.clone()),
+        };
+        let flags = flags.iter().map(|(name, flag)| (name.clone(), value(flag)));
+        let flags = wire::flags_to_gob(&flags.collect());
+        door.call_with("SetConfigFromFlags", &Type::Interface, &flags)?;
+        door.call("PreCreateCheck")?;
+        let Value::Bytes(json) = door.call("GetConfigRaw")? else {
+            return Err("no bytes".to_owned());
+        };
+        let mut record = Record::default();
+        record.merge(&json).map_err(|e| e.to_string())?;
+        self.store
+            .create(name, &record, builtin::NAME)
+            .map_err(|e| e.to_string())?;
+        door.call("Create").map(drop)
+    }
+
+    /// As [`Self::change`], through the plugin's door.
+    ///
+    /// # Errors
+    ///
+    /// What the plugin answers.
+    pub fn change_by_plugin(&self, name: &str, change: Change) -> Result<(), String> {
+        let (record, _) = self.store.load(name).expect("a stored machine");
+        let mut door = Door::to(self.machine(Record::default()), &record);
+        let method = match change {
+            Change::Start => "Start",
+            Change::Stop => "Stop",
+            Change::Kill => "Kill",
+            Change::Restart => "Restart",
+            Change::Remove => "Remove",
+        };
+        door.call(method)?;
+        if change == Change::Remove {
+            self.store.remove(name).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
     /// A machine as another process finds it in the store.
     pub fn stored(&self, name: &str) -> Machine {
         let (record, _) = self.store.load(name).expect("a stored machine");
@@ -166,6 +223,43 @@ impl VirtualLab {
             self.store.remove(name)?;
         }
         Ok(())
+    }
+}
+
+/// A plugin's connection, in this process.
+struct Door(Client);
+
+impl Door {
+    /// To a machine that the client has kept `record` of.
+    fn to(machine: Machine, record: &Record) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        // Ends when the client hangs up.
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().expect("the client");
+            plugin::serve_connection(builtin::NAME, Arc::new(machine), stream);
+        });
+        let client = Client::connect(address, wire::REGISTRY, Settings::default());
+        let mut door = Self(client.expect("a connection"));
+        let json = Value::Bytes(record.to_value().to_string().into_bytes());
+        door.call_with("SetConfigRaw", &Type::Bytes, &json)
+            .expect("a configuration");
+        door
+    }
+
+    fn call(&mut self, method: &str) -> Result<Value, String> {
+        self.call_with(method, &wire::EMPTY, &Value::Struct(Vec::new()))
+    }
+
+    fn call_with(
+        &mut self,
+        method: &str,
+        argument_type: &'static Type,
+        argument: &Value,
+    ) -> Result<Value, String> {
+        let method = format!("RPCServerDriver.{method}");
+        let reply = self.0.call(&method, argument_type, argument);
+        reply.map_err(|error| error.to_string())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Random walks: operations on several machines in any order, with troubles now and then. A walk that fails prints its
+//! Random walks: operations on several machines in any order, through both doors, with troubles now and then. A walk that fails prints its
 //! seed; `WALK_SEED` plays that one again, and `WALK_STEPS` says how many steps there are in all.
 
 use std::io::Write as _;
@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use acceptance::virtual_lab::{VirtualLab, flags};
+use btcloud_host::machine::Error;
 use btcloud_host::sandbox::Change;
 use cloudstack_simulator::{Behaviour, Fault, Inventory, Simulator};
 use fastrand::Rng;
@@ -126,13 +127,16 @@ fn walk(seed: u64) -> Result<(), String> {
             (true, 4) => Some(Change::Restart),
             (true, _) => Some(Change::Remove),
         };
-        let outcome = match operation {
-            None => {
-                let place = PLACES[rng.usize(..PLACES.len())];
-                let rest = [("template", "Debian 12"), ("service-offering", "Small")];
-                lab.create(name, &flags(&[place, rest.as_slice()].concat()))
-            }
-            Some(change) => lab.change(name, change),
+        let by_plugin = rng.bool();
+        let place = PLACES[rng.usize(..PLACES.len())];
+        let rest = [("template", "Debian 12"), ("service-offering", "Small")];
+        let flags = flags(&[place, rest.as_slice()].concat());
+        let told = |error: Error| error.to_string();
+        let outcome = match (operation, by_plugin) {
+            (None, true) => lab.create_by_plugin(name, &flags),
+            (None, false) => lab.create(name, &flags).map_err(told),
+            (Some(change), true) => lab.change_by_plugin(name, change),
+            (Some(change), false) => lab.change(name, change).map_err(told),
         };
         lab.cloud.clear_faults();
         let inventory = lab.cloud.inventory();
