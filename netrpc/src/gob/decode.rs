@@ -297,7 +297,7 @@ impl<R: Read> Decoder<R> {
     fn push<T>(&mut self, items: &mut Vec<T>, item: T, left: usize) -> Result<(), Error> {
         if items.len() == items.capacity() {
             let more = items.len().max(FIRST_ROOM).min(left.saturating_add(1));
-
+            self.charge(size_of::<T>().saturating_mul(more))?;
             items.reserve_exact(more);
         }
         items.push(item);
