@@ -18,7 +18,7 @@ use btcloud_host::plugin::wire::{self, FlagValue};
 use btcloud_host::sandbox::{Change, Limits};
 use cloudstack_simulator::{Builder, ManualClock, Simulator};
 use netrpc::gob::{Type, Value};
-use netrpc::rpc::{Client, Settings};
+use netrpc::rpc::{Client, EMPTY, Settings};
 use tempfile::TempDir;
 
 /// How long an exchange may take in real time, so that an answer that never comes takes no minute.
@@ -248,7 +248,7 @@ impl Door {
     }
 
     fn call(&mut self, method: &str) -> Result<Value, String> {
-        self.call_with(method, &wire::EMPTY, &Value::Struct(Vec::new()))
+        self.call_with(method, &EMPTY, &Value::Struct(Vec::new()))
     }
 
     fn call_with(
