@@ -3,11 +3,14 @@
 //! Loading compiled code is running it. So it is only ever loaded from a directory that belongs to this user and that
 //! nobody else can write, and never from a file that somebody names.
 
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -93,16 +96,21 @@ fn entry_name(engine: &Engine, bytes: &[u8]) -> String {
     )
 }
 
+/// Loads an entry if it is this user's own. What is looked at is the open file, which nobody can exchange any more.
 fn load(engine: &Engine, path: &Path) -> Option<Component> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    if !metadata.is_file() || !files::is_private(&metadata) {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).ok()?);
+    let metadata = file.metadata().ok()?;
+    // A second name for it may be somebody else's doing, who has linked another file of this user's into the directory.
+    if !metadata.is_file() || !files::is_private(&metadata) || metadata.nlink() != 1 {
         return None;
     }
+    let open = format!("/dev/fd/{}", file.as_raw_fd());
     #[expect(unsafe_code, reason = "the only way to load compiled code")]
     // SAFETY: the file was written by this user's host (nobody else can write the directory or the file), from
     // `Component::serialize`, under a name that tells component and engine, and it is replaced, never modified.
     unsafe {
-        Component::deserialize_file(engine, path).ok()
+        Component::deserialize_file(engine, open).ok()
     }
 }
 
@@ -151,17 +159,91 @@ mod tests {
         assert_eq!(compilations(&linked, &Engine::default()), 2);
     }
 
-    #[test]
-    fn a_spoilt_or_foreign_entry_is_replaced() {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = Cache::at(dir.path().join("cache"));
+    /// A cache with one entry.
+    fn filled(dir: &Path) -> (Cache, Engine, PathBuf) {
+        let cache = Cache::at(dir.join("cache"));
         let engine = Engine::default();
         compilations(&cache, &engine);
         let entry = cache.0.join(entry_name(&engine, EMPTY));
+        (cache, engine, entry)
+    }
+
+    #[test]
+    fn a_spoilt_or_foreign_entry_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, engine, entry) = filled(dir.path());
         fs::write(&entry, "spoilt").unwrap();
         assert_eq!(compilations(&cache, &engine), 1);
         fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).unwrap();
         assert_eq!(compilations(&cache, &engine), 1);
+    }
+
+    #[test]
+    fn compiled_code_under_a_wrong_name_or_for_another_engine_is_not_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, engine, entry) = filled(dir.path());
+        let planted = cache.0.join("evil.cwasm");
+        fs::copy(&entry, &planted).unwrap();
+        fs::remove_file(&entry).unwrap();
+        assert_eq!(compilations(&cache, &engine), 1);
+        // Code that was compiled without the checks that interrupt it.
+        let mut config = wasmtime::Config::new();
+        config.epoch_interruption(true);
+        let strict = Engine::new(&config).unwrap();
+        let name = entry_name(&strict, EMPTY);
+        assert_ne!(cache.0.join(&name), entry);
+        fs::copy(&entry, cache.0.join(name)).unwrap();
+        assert_eq!(compilations(&cache, &strict), 1);
+    }
+
+    #[test]
+    fn links_in_the_place_of_an_entry_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, engine, entry) = filled(dir.path());
+        let elsewhere = dir.path().join("elsewhere");
+        fs::rename(&entry, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &entry).unwrap();
+        assert_eq!(compilations(&cache, &engine), 1);
+        // It was replaced, and what it pointed to is as it was.
+        assert!(fs::symlink_metadata(&entry).unwrap().is_file());
+        fs::remove_file(&entry).unwrap();
+        fs::hard_link(&elsewhere, &entry).unwrap();
+        assert_eq!(compilations(&cache, &engine), 1);
+        assert_eq!(fs::metadata(&elsewhere).unwrap().nlink(), 1);
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_an_entry_stops_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, engine, entry) = filled(dir.path());
+        fs::remove_file(&entry).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &entry,
+            rustix::fs::FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert_eq!(compilations(&cache, &engine), 1);
+    }
+
+    #[test]
+    fn what_belongs_to_another_user_is_not_used() {
+        /// Nobody's, on most systems.
+        const OTHER: u32 = 65_534;
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: only root can give files away");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (cache, engine, entry) = filled(dir.path());
+        std::os::unix::fs::chown(&entry, Some(OTHER), None).unwrap();
+        assert_eq!(compilations(&cache, &engine), 1);
+        let owner = fs::metadata(&entry).unwrap().uid();
+        assert_eq!(owner, 0, "it was replaced");
+        std::os::unix::fs::chown(&cache.0, Some(OTHER), None).unwrap();
+        assert_eq!(compilations(&cache, &engine), 2);
     }
 
     #[test]
