@@ -9,8 +9,8 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Timeout};
 
+use super::MAX_TIMEOUT;
 use super::endpoint::{EndpointError, is_forbidden};
-use super::{MAX_RESPONSE, MAX_TIMEOUT};
 use crate::contract::http::{Failure, FailureKind, Response};
 
 /// The longest time until a connection is there, its TLS included.
@@ -33,6 +33,10 @@ pub struct Client {
 impl Client {
     /// Connections that are verified in that way.
     pub fn new(trust: Trust) -> Self {
+        Self::resolving(trust, DefaultResolver::default)
+    }
+
+    fn resolving<R: Resolver>(trust: Trust, resolver: impl Fn() -> R) -> Self {
         let agent = |idle_connections| {
             let config = Agent::config_builder()
                 .http_status_as_error(false)
@@ -44,7 +48,7 @@ impl Client {
                 .user_agent(concat!("btcloud-host/", env!("CARGO_PKG_VERSION")))
                 .tls_config(trust.config())
                 .build();
-            let resolver = GuardedResolver(DefaultResolver::default());
+            let resolver = GuardedResolver(resolver());
             Agent::with_parts(config, DefaultConnector::new(), resolver)
         };
         Self {
@@ -74,6 +78,7 @@ impl Client {
         host: &str,
         request: ureq::http::Request<Vec<u8>>,
         timeout: Duration,
+        max_size: u64,
     ) -> Result<Response, Failure> {
         let agent = match *request.method() {
             ureq::http::Method::GET => &self.reading,
@@ -97,7 +102,7 @@ impl Client {
         let body = answer
             .body_mut()
             .with_config()
-            .limit(MAX_RESPONSE)
+            .limit(max_size)
             .read_to_vec();
         let body = body.map_err(|e| Failure {
             request_sent: true,
@@ -190,11 +195,12 @@ impl Trust {
     }
 }
 
-/// Resolves names as the system does, and refuses forbidden addresses. The connection is made to just those returned.
+/// Resolves names as another resolver does, and refuses forbidden addresses. The connection is made to just those returned:
+/// nothing asks again between the check and the connection.
 #[derive(Debug)]
-struct GuardedResolver(DefaultResolver);
+struct GuardedResolver<R>(R);
 
-impl Resolver for GuardedResolver {
+impl<R: Resolver> Resolver for GuardedResolver<R> {
     fn resolve(
         &self,
         uri: &Uri,
@@ -262,9 +268,9 @@ fn failure(error: &ureq::Error, host: &str) -> Failure {
             format!("no secure connection to {host}: {error}"),
             true,
         ),
-        ureq::Error::BodyExceedsLimit(_) => (
+        ureq::Error::BodyExceedsLimit(limit) => (
             BadResponse,
-            format!("the answer of {host} is larger than {MAX_RESPONSE} bytes"),
+            format!("the answer of {host} is larger than {limit} bytes"),
             true,
         ),
         _ => (
@@ -282,4 +288,90 @@ fn failure(error: &ureq::Error, host: &str) -> Failure {
 
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+    use std::sync::{Arc, Mutex};
+
+    /// Gives one answer after the other to whatever it is asked.
+    #[derive(Clone, Debug)]
+    struct Answers(Arc<Mutex<Vec<Vec<SocketAddr>>>>);
+
+    impl Resolver for Answers {
+        fn resolve(
+            &self,
+            _: &Uri,
+            _: &ureq::config::Config,
+            _: NextTimeout,
+        ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+            let mut answer = self.empty();
+            for address in self.0.lock().unwrap().remove(0) {
+                answer.push(address);
+            }
+            Ok(answer)
+        }
+    }
+
+    fn client(answers: &[&[SocketAddr]]) -> Client {
+        let answers = answers.iter().map(|answer| answer.to_vec()).collect();
+        let answers = Answers(Arc::new(Mutex::new(answers)));
+        Client::resolving(Trust::System, || answers.clone())
+    }
+
+    /// Asks for a page of a host that no name server knows.
+    fn get(client: &Client, port: u16) -> Result<Response, Failure> {
+        let request = ureq::http::Request::builder()
+            .uri(format!("http://cloud.invalid:{port}/"))
+            .header("connection", "close")
+            .body(Vec::new());
+        client.exchange("cloud.invalid", request.unwrap(), MAX_TIMEOUT, 100)
+    }
+
+    fn at(ip: &str, port: u16) -> SocketAddr {
+        SocketAddr::new(ip.parse().unwrap(), port)
+    }
+
+    #[test]
+    fn one_forbidden_address_spoils_the_answer_wherever_it_stands() {
+        let metadata = at("169.254.169.254", 80);
+        let good = at("127.0.0.1", 9);
+        for answer in [
+            &[metadata][..],
+            &[metadata, good],
+            &[good, metadata],
+            &[good, good, metadata, good],
+            &[good, at("::ffff:169.254.169.254", 80)],
+        ] {
+            let failure = get(&client(&[answer]), 9).unwrap_err();
+            assert_eq!(
+                failure.kind,
+                FailureKind::Refused,
+                "{answer:?}: {failure:?}"
+            );
+            assert!(!failure.request_sent);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_changes_is_checked_again_and_never_asked_for_twice() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let read = stream.read(&mut [0; 4096]).unwrap();
+            assert!(read > 0);
+            let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
+            stream.write_all(answer).unwrap();
+        });
+        // Were the name asked for between check and connection, the second answer would be used for the first request.
+        let client = client(&[&[address], &[at("169.254.169.254", 80)]]);
+        assert_eq!(get(&client, address.port()).unwrap().body, b"ok");
+        server.join().unwrap();
+        let failure = get(&client, address.port()).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Refused, "{failure:?}");
+    }
 }

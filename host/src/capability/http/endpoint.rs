@@ -1,7 +1,7 @@
 //! The URLs that drivers may have called, and the addresses that none may reach.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::Url;
 
@@ -22,7 +22,9 @@ pub enum EndpointError {
     #[error("\"{0}\" has more than a scheme, a host, a port and a path")]
     Surplus(String),
     /// An address that is never an API's.
-    #[error("{0} is a link-local, multicast or unspecified address, which no driver may call")]
+    #[error(
+        "{0} is a link-local, metadata, multicast or unspecified address, which no driver may call"
+    )]
     Forbidden(IpAddr),
 }
 
@@ -95,16 +97,47 @@ impl fmt::Display for Endpoint {
 
 /// Whether an address is never that of an API: link-local ones above all, where clouds keep their metadata.
 pub(super) fn is_forbidden(ip: IpAddr) -> bool {
-    /// AWS's metadata service over IPv6.
-    const METADATA: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+    /// Where clouds tell their machines secrets at other addresses: Alibaba's, Azure's and Oracle's.
+    const METADATA: [Ipv4Addr; 3] = [
+        Ipv4Addr::new(100, 100, 100, 200),
+        Ipv4Addr::new(168, 63, 129, 16),
+        Ipv4Addr::new(192, 0, 0, 192),
+    ];
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
-            ip.is_link_local() || ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast()
+            ip.is_link_local()
+                // 0.0.0.0 is this computer.
+                || ip.octets()[0] == 0
+                || ip.is_multicast()
+                || ip.is_broadcast()
+                || METADATA.contains(&ip)
         }
         IpAddr::V6(ip) => {
-            ip.is_unicast_link_local() || ip.is_unspecified() || ip.is_multicast() || ip == METADATA
+            ip.is_unicast_link_local()
+                || ip.is_unspecified()
+                || ip.is_multicast()
+                // The metadata services of AWS (fd00:ec2::254 and others) and Google.
+                || ip.segments()[..2] == [0xfd00, 0xec2]
+                || ip.segments()[..2] == [0xfd20, 0xce]
+                || embedded(ip).is_some_and(|ip| is_forbidden(IpAddr::V4(ip)))
         }
     }
+}
+
+/// The IPv4 address that packets to an IPv6 address end up at, in its other forms than `::ffff:1.2.3.4`.
+fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let [a, b, c, d, e, f, g, h] = ip.segments();
+    let (high, low) = match [a, b, c, d, e, f] {
+        // NAT64 (RFC 6052, RFC 8215).
+        [0x64, 0xff9b, 0 | 1, ..] => (g, h),
+        // 6to4 (RFC 3056).
+        [0x2002, high, low, ..] => (high, low),
+        // IPv4-compatible; `::1` is loopback.
+        [0, 0, 0, 0, 0, 0] if ip != Ipv6Addr::LOCALHOST => (g, h),
+        _ => return None,
+    };
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    Some(Ipv4Addr::new(a, b, c, d))
 }
 
 #[cfg(test)]
@@ -138,5 +171,69 @@ mod tests {
             .parse::<Endpoint>()
             .unwrap_err();
         assert!(!error.to_string().contains("sesame"), "{error}");
+    }
+
+    #[test]
+    fn metadata_is_out_of_reach_however_its_address_is_written() {
+        let forbidden = [
+            "169.254.169.254",
+            "169.254.170.2",
+            "100.100.100.200",
+            "168.63.129.16",
+            "192.0.0.192",
+            "0.0.0.0",
+            "0.1.2.3",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "fe80::1",
+            "ff02::1",
+            "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fd20:ce::254",
+        ];
+        for text in forbidden {
+            assert!(is_forbidden(text.parse().unwrap()), "{text}");
+        }
+        // Clouds of one's own are at such addresses, and the simulator.
+        let allowed = [
+            "127.0.0.1",
+            "::1",
+            "10.0.0.1",
+            "172.16.0.1",
+            "192.168.0.1",
+            "100.64.0.1",
+            "fd00::1",
+            "2002:a00:1::1",
+            "64:ff9b::5db8:d822",
+            "93.184.216.34",
+            "2606:2800:220:1::1",
+        ];
+        for text in allowed {
+            assert!(!is_forbidden(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_seen_through_its_spelling() {
+        for host in [
+            "2852039166",
+            "0251.0376.0251.0376",
+            "169.254.43518",
+            "0xa9.0xfe.0xa9.0xfe",
+            "①⑥⑨.254.169.254",
+            "169.254.169.254.",
+        ] {
+            let error = format!("http://{host}/").parse::<Endpoint>().unwrap_err();
+            assert!(
+                matches!(error, EndpointError::Forbidden(_)),
+                "{host}: {error}"
+            );
+        }
     }
 }
