@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::budget::Budget;
 use crate::contract;
 
 /// Where time comes from.
@@ -89,23 +90,18 @@ impl Cancel {
 
 /// The capability `clock`.
 #[derive(Debug)]
-pub struct Clock {
-    /// Where time comes from.
-    pub time: Arc<dyn TimeSource>,
-    /// What interrupts a sleep.
-    pub cancel: Cancel,
-}
+pub struct Clock(pub Arc<Budget>);
 
 impl contract::clock::Host for Clock {
     fn now(&mut self) -> u64 {
-        u64::try_from(self.time.now().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.0.time().now().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn sleep(&mut self, ms: u64) -> Result<(), contract::clock::Interruption> {
         if ms > 0 {
-            self.time.sleep(Duration::from_millis(ms), &self.cancel);
+            self.0.sleep(Duration::from_millis(ms));
         }
-        if self.cancel.is_set() {
+        if self.0.is_cancelled() {
             return Err(contract::clock::Interruption::Cancelled);
         }
         Ok(())
@@ -115,15 +111,17 @@ impl contract::clock::Host for Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capability::limits::Limits;
     use crate::contract::clock::Host as _;
+
+    fn clock(time: impl TimeSource + 'static, cancel: &Cancel) -> Clock {
+        let budget = Budget::new(Limits::default(), Arc::new(time), cancel.clone());
+        Clock(Arc::new(budget))
+    }
 
     #[test]
     fn virtual_time_passes_only_by_sleeping() {
-        let time = VirtualTimeSource::default();
-        let mut clock = Clock {
-            time: Arc::new(time),
-            cancel: Cancel::default(),
-        };
+        let mut clock = clock(VirtualTimeSource::default(), &Cancel::default());
         assert_eq!(clock.now(), 0);
         clock.sleep(1500).unwrap();
         assert_eq!(clock.now(), 1500);
@@ -132,10 +130,7 @@ mod tests {
     #[test]
     fn a_cancelled_sleep_returns_at_once() {
         let cancel = Cancel::default();
-        let mut clock = Clock {
-            time: Arc::new(SystemTimeSource::default()),
-            cancel: cancel.clone(),
-        };
+        let mut clock = clock(SystemTimeSource::default(), &cancel);
         let sleeper = std::thread::spawn(move || clock.sleep(600_000));
         cancel.set();
         sleeper.join().unwrap().unwrap_err();

@@ -2,16 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::capability::budget::Budget;
 use crate::capability::secret::Secrets;
 use crate::contract;
 
 pub use crate::contract::log::Level;
-
-/// The most lines that one operation may write.
-pub const MAX_LINES: u32 = 1_000;
-
-/// The most bytes of one line.
-pub const MAX_LINE_LENGTH: usize = 4 * 1024;
 
 /// Who shows an operation's lines and steps to the user.
 pub trait Reporter: Send + Sync {
@@ -35,43 +30,60 @@ impl Reporter for Silent {
 pub struct Log {
     reporter: Arc<dyn Reporter>,
     secrets: Arc<Secrets>,
-    lines_left: u32,
+    budget: Arc<Budget>,
+    is_full: bool,
 }
 
 impl Log {
     /// Hands cleaned lines to `reporter`, without any of `secrets`.
-    pub fn new(reporter: Arc<dyn Reporter>, secrets: Arc<Secrets>) -> Self {
+    pub fn new(reporter: Arc<dyn Reporter>, secrets: Arc<Secrets>, budget: Arc<Budget>) -> Self {
         Self {
             reporter,
             secrets,
-            lines_left: MAX_LINES,
+            budget,
+            is_full: false,
         }
     }
 
     fn admit(&mut self, line: &str) -> Option<String> {
-        self.lines_left = self.lines_left.checked_sub(1)?;
-        if self.lines_left == 0 {
-            let text =
-                format!("the driver wrote more than {MAX_LINES} lines; the rest is not shown");
-            self.reporter.log(Level::Warning, &text);
+        let limits = *self.budget.limits();
+        if !self.budget.admit_line() {
+            if !std::mem::replace(&mut self.is_full, true) {
+                let lines = limits.log_lines;
+                let text =
+                    format!("the driver wrote more than {lines} lines; the rest is not shown");
+                self.reporter.log(Level::Warning, &text);
+            }
             return None;
         }
-        Some(clean(&self.secrets.redact(line), MAX_LINE_LENGTH).replace('\n', " "))
+        Some(self.shown(line, limits.log_line_length).replace('\n', " "))
+    }
+
+    /// A text of the driver's as it may be shown.
+    pub fn shown(&self, text: &str, limit: usize) -> String {
+        shown(text, &self.secrets, limit)
     }
 }
 
 impl contract::log::Host for Log {
     fn log(&mut self, level: Level, line: String) {
         if let Some(line) = self.admit(&line) {
-            self.reporter.log(level, &line);
+            self.budget.waiting(|| self.reporter.log(level, &line));
         }
     }
 
     fn progress(&mut self, step: String, number: u32, of: u32) {
         if let Some(step) = self.admit(&step) {
-            self.reporter.progress(&step, number, of);
+            let show = || self.reporter.progress(&step, number, of);
+            self.budget.waiting(show);
         }
     }
+}
+
+/// Text of a driver's as it may be shown: as [`clean`] has it, and without secrets, be they broken up by what is cleaned
+/// away or by the limit.
+pub fn shown(text: &str, secrets: &Secrets, limit: usize) -> String {
+    clean(&secrets.redact(&clean(text, usize::MAX)), limit)
 }
 
 /// Text from outside as it may be shown: without terminal escapes, control and direction-changing characters, line
@@ -82,10 +94,10 @@ pub fn clean(text: &str, limit: usize) -> String {
         let c = match c {
             '\n' => '\n',
             '\t' => ' ',
-            c if c.is_control() || is_bidirectional_control(c) => continue,
+            c if is_treacherous(c) => continue,
             c => c,
         };
-        if shown.len() + c.len_utf8() > limit {
+        if shown.len().saturating_add(c.len_utf8()) > limit {
             shown.push('…');
             break;
         }
@@ -94,14 +106,20 @@ pub fn clean(text: &str, limit: usize) -> String {
     shown
 }
 
-/// Unicode's explicit direction marks, which can make a line read as something else.
-fn is_bidirectional_control(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a character can do something to a terminal, or make a line read as something else: control characters, Unicode's
+/// marks of direction, its line breaks, and the tags that no font shows.
+pub fn is_treacherous(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capability::clock::{Cancel, SystemTimeSource};
+    use crate::capability::limits::Limits;
     use crate::contract::log::Host as _;
     use std::sync::Mutex;
 
@@ -120,7 +138,7 @@ mod tests {
     #[test]
     fn escapes_and_control_characters_are_removed() {
         let shown = clean(
-            "\u{1b}[31mred\u{1b}[0m\r\u{7}\u{9b}bell\u{202e}x\ny\tz",
+            "\u{1b}[31mred\u{1b}[0m\r\u{7}\u{9b}bell\u{202e}x\u{2028}\u{e0041}\ny\tz",
             100,
         );
         assert_eq!(shown, "redbellx\ny z");
@@ -138,14 +156,25 @@ mod tests {
             "key".to_owned(),
             "hunter2hunter2".into(),
         )]));
-        let mut log = Log::new(Arc::clone(&recorder) as Arc<dyn Reporter>, secrets);
+        let limits = Limits {
+            log_lines: 5,
+            log_line_length: 10,
+            ..Limits::default()
+        };
+        let time = Arc::new(SystemTimeSource::default());
+        let budget = Arc::new(Budget::new(limits, time, Cancel::default()));
+        let mut log = Log::new(Arc::clone(&recorder) as Arc<dyn Reporter>, secrets, budget);
         log.log(Level::Info, "a\nb hunter2hunter2".to_owned());
-        for _ in 0..2 * MAX_LINES {
+        log.log(Level::Info, "0123456789abc".to_owned());
+        log.log(Level::Info, "secret hunter2\u{1b}[0mhunter2".to_owned());
+        for _ in 0..10 {
             log.progress("step".to_owned(), 1, 2);
         }
         let lines = recorder.0.lock().unwrap();
         assert_eq!(lines[0], "a b ***");
-        assert_eq!(lines.len(), MAX_LINES as usize);
-        assert!(lines[lines.len() - 1].contains("the rest is not shown"));
+        assert_eq!(lines[1], "0123456789…");
+        assert_eq!(lines[2], "secret ***");
+        assert_eq!(lines.len(), 6);
+        assert!(lines[5].contains("more than 5 lines; the rest is not shown"));
     }
 }

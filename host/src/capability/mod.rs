@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+pub mod budget;
 pub mod clock;
 pub mod http;
 pub mod keys;
+pub mod limits;
 pub mod log;
 pub mod secret;
 pub mod signature;
@@ -16,6 +18,8 @@ pub mod state;
 
 /// All that one operation of a driver may use.
 pub struct Capabilities {
+    /// What it may use, and has used.
+    pub budget: Arc<budget::Budget>,
     /// Requests to the configured endpoints.
     pub http: http::Http,
     /// The machine's SSH key pair.
@@ -30,22 +34,23 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Those of an operation that may do nothing: `describe`.
-    pub fn none() -> Self {
-        let time: Arc<dyn clock::TimeSource> = Arc::new(clock::SystemTimeSource::default());
+    pub fn none(limits: limits::Limits) -> Self {
+        let time = Arc::new(clock::SystemTimeSource::default());
+        let budget = budget::Budget::new(limits, time, clock::Cancel::default());
+        let budget = Arc::new(budget);
         let secrets = Arc::new(secret::Secrets::default());
-        let cancel = clock::Cancel::default();
-        cancel.set();
         Self {
             http: http::Http::new(
                 http::Client::default(),
                 Arc::default(),
                 Arc::clone(&secrets),
-                Arc::clone(&time),
+                Arc::clone(&budget),
             ),
             keys: keys::Keys::Denied,
-            state: state::State(Box::new(state::Nowhere)),
-            clock: clock::Clock { time, cancel },
-            log: log::Log::new(Arc::new(log::Silent), secrets),
+            state: state::State::new(Box::new(state::Nowhere), Arc::clone(&budget)),
+            clock: clock::Clock(Arc::clone(&budget)),
+            log: log::Log::new(Arc::new(log::Silent), secrets, Arc::clone(&budget)),
+            budget,
         }
     }
 }

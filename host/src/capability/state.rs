@@ -1,12 +1,13 @@
 //! What the driver remembers of a machine.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
+use super::budget::Budget;
+use super::log::is_treacherous;
 use crate::contract;
 use crate::contract::types::ErrorKind;
-
-/// The most bytes that a driver may save.
-pub const MAX_SAVED: usize = 256 * 1024;
 
 /// Who keeps what a driver saves.
 pub trait SaveState: Send {
@@ -32,29 +33,77 @@ impl SaveState for Nowhere {
 }
 
 /// The capability `state`.
-pub struct State(pub Box<dyn SaveState>);
+pub struct State {
+    sink: Box<dyn SaveState>,
+    budget: Arc<Budget>,
+}
+
+impl State {
+    /// Hands what can be saved to `sink`.
+    pub fn new(sink: Box<dyn SaveState>, budget: Arc<Budget>) -> Self {
+        Self { sink, budget }
+    }
+
+    fn admit(&self, json: &str) -> Result<Map<String, Value>, contract::Error> {
+        let limits = self.budget.limits();
+        let refused = |message: String| Err(contract::Error::new(ErrorKind::Internal, message));
+        if !self.budget.admit_save() {
+            let times = limits.saves;
+            return refused(format!(
+                "the driver saved its state more than {times} times in one operation"
+            ));
+        }
+        members(json, limits.saved_size)
+            .or_else(|reason| refused(format!("the driver wants to save {reason}")))
+    }
+}
+
+/// The members of a driver's state.
+///
+/// # Errors
+///
+/// What it is instead, as an object of a sentence.
+pub fn members(json: &str, limit: usize) -> Result<Map<String, Value>, String> {
+    if json.len() > limit {
+        return Err(format!("more than {limit} bytes"));
+    }
+    match serde_json::from_str(json) {
+        Ok(Value::Object(members)) if members.iter().all(|(n, v)| is_plain(n) && is_clean(v)) => {
+            Ok(members)
+        }
+        Ok(Value::Object(_)) => Err("control characters".to_owned()),
+        _ => Err("something that is not a JSON object".to_owned()),
+    }
+}
+
+/// Whether all texts of a value can be shown: users look at what is saved with programs that only mask the oldest control
+/// characters.
+fn is_clean(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_plain(text),
+        Value::Array(items) => items.iter().all(is_clean),
+        Value::Object(members) => members.iter().all(|(n, v)| is_plain(n) && is_clean(v)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    let is_plain = |c| matches!(c, '\n' | '\r' | '\t') || !is_treacherous(c);
+    text.chars().all(is_plain)
+}
 
 impl contract::state::Host for State {
     fn save(&mut self, json: String) -> Result<(), contract::Error> {
-        if json.len() > MAX_SAVED {
-            return Err(contract::Error::new(
-                ErrorKind::Internal,
-                format!("the driver wants to save more than {MAX_SAVED} bytes"),
-            ));
-        }
-        match serde_json::from_str(&json) {
-            Ok(Value::Object(members)) => self.0.save(members),
-            _ => Err(contract::Error::new(
-                ErrorKind::Internal,
-                "the driver wants to save something that is not a JSON object",
-            )),
-        }
+        let members = self.admit(&json)?;
+        self.budget.waiting(|| self.sink.save(members))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capability::clock::{Cancel, SystemTimeSource};
+    use crate::capability::limits::Limits;
     use crate::contract::state::Host as _;
 
     struct Sink;
@@ -66,15 +115,36 @@ mod tests {
 
     #[test]
     fn only_bounded_objects_are_saved() {
-        let mut state = State(Box::new(Sink));
-        state.save("{\"VmId\": \"1\"}".to_owned()).unwrap();
-        state.save("[1]".to_owned()).unwrap_err();
-        state.save("{".to_owned()).unwrap_err();
-        state
-            .save(format!("{{\"a\": \"{}\"}}", "x".repeat(MAX_SAVED)))
-            .unwrap_err();
-        state
-            .save(format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000)))
-            .unwrap_err();
+        let limits = Limits {
+            saves: 8,
+            saved_size: 300_000,
+            ..Limits::default()
+        };
+        let time = Arc::new(SystemTimeSource::default());
+        let budget = Arc::new(Budget::new(limits, time, Cancel::default()));
+        let mut state = State::new(Box::new(Sink), budget);
+        let mut save = |json: &str| state.save(json.to_owned()).map_err(|e| e.message);
+        save("{\"VmId\": \"1\\n\"}").unwrap();
+        let cases = [
+            ("[1]", "not a JSON object"),
+            ("{", "not a JSON object"),
+            ("{\"a\": [\"\u{9b}2J\"]}", "control characters"),
+            ("{\"a\": {\"\\u001b\": 1}}", "control characters"),
+            (
+                &format!("{{\"a\": \"{}\"}}", "x".repeat(300_000)),
+                "300000 bytes",
+            ),
+            (
+                &format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000)),
+                "JSON",
+            ),
+        ];
+        for (json, expected) in cases {
+            let error = save(json).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        save("{}").unwrap();
+        let error = save("{}").unwrap_err();
+        assert!(error.contains("more than 8 times"), "{error}");
     }
 }

@@ -8,13 +8,16 @@ use serde_json::{Map, Value as Json};
 use super::options::Options;
 use super::{Error, Flags, LazyDriver, Loaded, Machine, Record, Surroundings, is_machine_name};
 use crate::capability::keys::Keys;
-use crate::capability::log::clean;
-use crate::capability::state::Nowhere;
+use crate::capability::log::shown;
+use crate::capability::state::{Nowhere, members};
 use crate::contract::FoundMachine;
 use crate::sandbox;
 
 /// The most bytes of what a driver tells of one thing that it found.
 const MAX_PART: usize = 500;
+
+/// The most machines that a driver may find, and the most things of each.
+const MAX_FOUND: usize = 10_000;
 
 /// An account in a cloud.
 pub struct Account {
@@ -76,6 +79,9 @@ impl Account {
         let values: Vec<_> = self.options.values.clone().into_iter().collect();
         let found = self.loaded.driver.survey(capabilities, &values)?;
         let found = found.map_err(|e| Error::driver(e, &self.options.secrets))?;
+        if found.len() > MAX_FOUND {
+            return Err(sandbox::Error::Trap(INVALID.to_owned()).into());
+        }
         let mut ids = BTreeSet::new();
         let sane = found.into_iter().map(|machine| {
             let is_new = ids.insert(machine.id.clone());
@@ -110,14 +116,12 @@ impl Account {
             parts,
             saved,
         } = machine;
-        let shown = |part: String| {
-            let part = clean(&self.options.secrets.redact(&part), MAX_PART);
-            part.replace('\n', " ")
-        };
-        let saved: Map<String, Json> = serde_json::from_str(&saved).ok()?;
+        let shown = |part: String| shown(&part, &self.options.secrets, MAX_PART).replace('\n', " ");
+        let saved = members(&saved, self.loaded.driver.limits().saved_size).ok()?;
         let keys = super::config_keys(&self.loaded.description.options);
         Record::default().replace_saved(saved.clone(), &keys).ok()?;
-        (is_machine_name(&name) && super::is_id(&id)).then(|| Found {
+        let is_valid = is_machine_name(&name) && super::is_id(&id) && parts.len() <= MAX_FOUND;
+        is_valid.then(|| Found {
             name,
             id,
             parts: parts.into_iter().map(shown).collect(),
@@ -126,4 +130,4 @@ impl Account {
     }
 }
 
-const INVALID: &str = "it told of a machine with an invalid name, id or state";
+const INVALID: &str = "it told of a machine with an invalid name, id or state, or of too many";

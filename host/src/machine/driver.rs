@@ -8,7 +8,7 @@ use super::Error;
 use crate::capability::http::Endpoint;
 use crate::contract::Description;
 use crate::registry::{self, Grant, Registry};
-use crate::sandbox::{Cache, Driver, Limits};
+use crate::sandbox::{self, Cache, Driver, Limit, Limits};
 
 /// A driver component with its limits.
 #[derive(Debug)]
@@ -16,7 +16,16 @@ pub struct LazyDriver {
     source: Source,
     limits: Limits,
     cache: Option<Cache>,
-    loaded: Mutex<Option<Arc<Loaded>>>,
+    loaded: Mutex<Slot>,
+}
+
+#[derive(Debug, Default)]
+enum Slot {
+    #[default]
+    Empty,
+    Loaded(Arc<Loaded>),
+    /// It took too long to compile, and still does on a thread of its own: a second attempt would be beside the first.
+    Hopeless(Limit),
 }
 
 /// Where a component comes from.
@@ -79,14 +88,22 @@ impl LazyDriver {
     ///
     /// # Errors
     ///
-    /// If it is no driver that this host can run, or not the one that the user has installed. The next call tries again.
+    /// If it is no driver that this host can run, or not the one that the user has installed. The next call tries again,
+    /// unless it takes too long to compile.
     pub fn loaded(&self) -> Result<Arc<Loaded>, Error> {
         let mut slot = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = &*slot {
-            return Ok(Arc::clone(loaded));
+        match &*slot {
+            Slot::Empty => {}
+            Slot::Loaded(loaded) => return Ok(Arc::clone(loaded)),
+            Slot::Hopeless(limit) => return Err(sandbox::Error::Limit(*limit).into()),
         }
-        let loaded = Arc::new(self.load()?);
-        *slot = Some(Arc::clone(&loaded));
+        let loaded = self.load().inspect_err(|error| {
+            if let Error::Sandbox(sandbox::Error::Limit(limit @ Limit::Compilation(_))) = error {
+                *slot = Slot::Hopeless(*limit);
+            }
+        })?;
+        let loaded = Arc::new(loaded);
+        *slot = Slot::Loaded(Arc::clone(&loaded));
         Ok(loaded)
     }
 

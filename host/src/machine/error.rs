@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::capability::log::clean;
+use crate::capability::log::{clean, shown};
 use crate::capability::secret::Secrets;
 use crate::contract;
 use crate::contract::types::ErrorKind;
@@ -119,7 +119,7 @@ pub enum Error {
 impl Error {
     /// The answer of a driver, bounded, cleaned and without secrets.
     pub(super) fn driver(error: contract::Error, secrets: &Secrets) -> Self {
-        let shown = |text: &str| clean(&secrets.redact(text), MAX_MESSAGE);
+        let shown = |text: &str| shown(text, secrets, MAX_MESSAGE);
         Self::Driver {
             kind: error.kind,
             message: shown(&error.message),
@@ -153,6 +153,7 @@ impl Error {
             | Self::NoAddress
             | Self::ForeignMachine { .. }
             | Self::OtherDriver { .. } => ErrorKind::Conflict,
+            Self::Sandbox(sandbox::Error::Cancelled) => ErrorKind::Cancelled,
             Self::Sandbox(_)
             | Self::Registry(_)
             | Self::Store { .. }

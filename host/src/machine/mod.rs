@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use serde_json::{Map, Value as Json};
 
 use crate::capability::Capabilities;
+use crate::capability::budget::Budget;
 use crate::capability::clock::{Cancel, Clock, SystemTimeSource, TimeSource};
 use crate::capability::http::{Client, Grant, Http};
 use crate::capability::keys::Keys;
@@ -87,20 +88,20 @@ impl Surroundings {
             endpoints: options.endpoints.clone(),
             commands: loaded.commands.clone(),
         };
+        let budget = Budget::new(*loaded.driver.limits(), Arc::clone(&self.time), cancel);
+        let budget = Arc::new(budget);
         Capabilities {
             http: Http::new(
                 self.client.trusting(&options.trust),
                 Arc::new(grant),
                 Arc::clone(&secrets),
-                Arc::clone(&self.time),
+                Arc::clone(&budget),
             ),
             keys,
-            state: StateCapability(sink),
-            clock: Clock {
-                time: Arc::clone(&self.time),
-                cancel,
-            },
-            log: Log::new(Arc::clone(&self.reporter), secrets),
+            state: StateCapability::new(sink, Arc::clone(&budget)),
+            clock: Clock(Arc::clone(&budget)),
+            log: Log::new(Arc::clone(&self.reporter), secrets, Arc::clone(&budget)),
+            budget,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::capability::http::{Endpoint, is_command};
+use crate::capability::log::is_treacherous;
 use crate::contract::{Description, OptionKind, OptionSpec};
 
 /// The most options and the most API commands of a driver.
@@ -96,7 +97,7 @@ fn validate_option(driver: &str, option: &OptionSpec) -> Result<(), String> {
     if texts
         .into_iter()
         .flatten()
-        .any(|t| t.len() > MAX_TEXT || t.chars().any(char::is_control))
+        .any(|t| t.len() > MAX_TEXT || t.chars().any(is_treacherous))
     {
         return Err(format!(
             "a text of {name} is too long or has control characters"
@@ -113,10 +114,15 @@ fn validate_option(driver: &str, option: &OptionSpec) -> Result<(), String> {
         (_, None) => Ok(()),
         (OptionKind::Text, Some(_)) => Ok(()),
         (OptionKind::Integer, Some(value)) if value.parse::<i64>().is_ok() => Ok(()),
-        (OptionKind::Endpoint, Some(value)) => value
-            .parse::<Endpoint>()
-            .map(drop)
-            .map_err(|e| format!("the default of {name}: {e}")),
+        (OptionKind::Endpoint, Some(value)) => match value.parse::<Endpoint>() {
+            // Only the user may choose to call something without proof of who answers, such as a service of this computer
+            // that trusts everybody who reaches it.
+            Ok(endpoint) if !endpoint.is_encrypted() => {
+                Err(format!("the default of {name} does not begin with https"))
+            }
+            Ok(_) => Ok(()),
+            Err(e) => Err(format!("the default of {name}: {e}")),
+        },
         _ => Err(format!("the default of {name} is not of its kind")),
     }
 }
@@ -168,7 +174,7 @@ mod tests {
     #[test]
     fn what_the_host_relies_on_is_checked() {
         type Spoil = fn(&mut Description);
-        let cases: [(Spoil, &str); 13] = [
+        let cases: [(Spoil, &str); 15] = [
             (|d| d.name = "../evil".to_owned(), "name"),
             (|d| d.version = "new".to_owned(), "version"),
             (|d| d.commands.push("a&b".to_owned()), "command"),
@@ -198,6 +204,14 @@ mod tests {
                 "variable",
             ),
             (|d| d.options[0].help = "\u{1b}[2J".to_owned(), "control"),
+            (|d| d.options[0].help = "\u{202e}x".to_owned(), "control"),
+            (
+                |d| {
+                    let default = Some("http://localhost:2375/".to_owned());
+                    (d.options[0].kind, d.options[0].default) = (OptionKind::Endpoint, default);
+                },
+                "https",
+            ),
             (
                 |d| d.options[0].config_key = Some("a b".to_owned()),
                 "kept under",

@@ -2,25 +2,30 @@
 
 mod cache;
 mod description;
-mod limits;
+mod meter;
 mod version;
+mod wasi;
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
-use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
-use wasmtime::{Config, Engine, Store, Trap};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{CallHook, Config, Engine, Store, Trap};
 
 use crate::capability::Capabilities;
 use crate::capability::log::clean;
 use crate::contract::{self, Description, DriverPre, FoundMachine, Machine, Status, Value};
 
+pub use crate::capability::limits::{Limit, Limits};
 pub use cache::Cache;
-pub use limits::{Limit, Limits};
 
-/// The most bytes of what a driver wrote to its standard error that an error shows.
-const MAX_STDERR: usize = 500;
+use meter::Meter;
+use wasi::Wasi;
+
+/// The most bytes of the reason why a driver crashed or cannot be used.
+const MAX_REASON: usize = 1_000;
 
 /// Why the sandbox could not run a driver to its end.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +55,9 @@ pub enum Error {
     /// The driver ran into a limit.
     #[error("the driver was stopped: {0}")]
     Limit(Limit),
+    /// The user asked to stop while the driver waited without asking the host.
+    #[error("the driver was stopped: the user asked to stop")]
+    Cancelled,
     /// The driver crashed.
     #[error("the driver crashed: {0}")]
     Trap(String),
@@ -96,10 +104,7 @@ impl Driver {
         let mut config = Config::new();
         config.epoch_interruption(true).max_wasm_stack(limits.stack);
         let engine = Engine::new(&config).map_err(|e| Error::Engine(e.to_string()))?;
-        let compile = || {
-            Component::new(&engine, component)
-                .map_err(|e| Error::NotAComponent(clean(&e.root_cause().to_string(), MAX_STDERR)))
-        };
+        let compile = || compile(&engine, component, limits.compilation);
         let component = match cache {
             Some(cache) => cache.component(&engine, component, compile)?,
             None => compile()?,
@@ -111,12 +116,17 @@ impl Driver {
         let pre = linker
             .instantiate_pre(&component)
             .and_then(DriverPre::new)
-            .map_err(|e| Error::Link(clean(&e.to_string(), MAX_STDERR)))?;
+            .map_err(|e| Error::Link(clean(&e.to_string(), MAX_REASON)))?;
         Ok(Self {
             engine,
             pre,
             limits,
         })
+    }
+
+    /// What each operation may use.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// What the driver is and wants.
@@ -125,7 +135,8 @@ impl Driver {
     ///
     /// If the driver does not run to its end, or its description breaks the contract.
     pub fn describe(&self) -> Result<Description, Error> {
-        let description = self.call(Capabilities::none(), |driver, store| {
+        let capabilities = Capabilities::none(self.limits.of_description());
+        let description = self.call(capabilities, |driver, store| {
             driver.machine_driver_lifecycle().call_describe(store)
         })?;
         description::validate(&description).map_err(Error::Description)?;
@@ -229,41 +240,31 @@ impl Driver {
     }
 
     /// Runs one function of an instance made for it.
-    fn call<R>(
+    fn call<R: Send>(
         &self,
         capabilities: Capabilities,
-        function: impl FnOnce(&contract::Driver, &mut Store<Context>) -> wasmtime::Result<R>,
+        function: impl FnOnce(&contract::Driver, &mut Store<Context>) -> wasmtime::Result<R> + Send,
     ) -> Result<R, Error> {
-        let stderr = MemoryOutputPipe::new(16 * 1024);
         let context = Context {
+            meter: Meter::new(Arc::clone(&capabilities.budget)),
             capabilities,
-            meter: limits::Meter::new(self.limits, Instant::now()),
-            // Nothing is granted: no directory, variable, argument or socket.
-            wasi: WasiCtxBuilder::new()
-                .stderr(stderr.clone())
-                .allow_tcp(false)
-                .allow_udp(false)
-                .allow_ip_name_lookup(false)
-                .build(),
-            table: ResourceTable::new(),
+            wasi: Wasi::new(),
         };
         let mut store = Store::new(&self.engine, context);
         store.limiter(|context| &mut context.meter);
-        store.call_hook(|mut store, hook| {
-            store.data_mut().meter.pass(hook, Instant::now());
-            Ok(())
+        store.set_hostcall_fuel(self.limits.transfer);
+        store.call_hook(|store, hook| match hook {
+            CallHook::ReturningFromHost => store.data().meter.check(),
+            _ => Ok(()),
         });
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut store| store.data_mut().meter.tick(Instant::now()));
+        store.epoch_deadline_callback(|store| store.data().meter.tick());
 
-        let result = limits::ticking(&self.engine, || {
+        let result = meter::run(&self.engine, self.limits.stack, || {
             let driver = self.pre.instantiate(&mut store)?;
             function(&driver, &mut store)
-        });
-        result.map_err(|error| match store.data().meter.hit() {
-            Some(limit) => Error::Limit(limit),
-            None => Error::Trap(trap_text(&error, &stderr)),
-        })
+        })?;
+        result.map_err(|error| store.data().explain(&error))
     }
 }
 
@@ -278,17 +279,27 @@ impl std::fmt::Debug for Driver {
 /// What lives as long as an instance.
 struct Context {
     capabilities: Capabilities,
-    meter: limits::Meter,
-    wasi: WasiCtx,
-    table: ResourceTable,
+    meter: Meter,
+    wasi: Wasi,
 }
 
-impl WasiView for Context {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView {
-            ctx: &mut self.wasi,
-            table: &mut self.table,
+impl Context {
+    /// Why an instance was stopped or trapped, with the end of what it wrote to its standard error.
+    fn explain(&self, error: &wasmtime::Error) -> Error {
+        if let Some(limit) = self.meter.limit(error) {
+            return Error::Limit(limit);
         }
+        let cause = match error.downcast_ref::<Trap>() {
+            _ if error.is::<wasi::Interrupted>() => return Error::Cancelled,
+            Some(trap) => trap.to_string(),
+            None => error.root_cause().to_string(),
+        };
+        let text = match self.wasi.stderr().trim() {
+            "" => cause,
+            written => format!("{cause} ({written})"),
+        };
+        let shown = self.capabilities.log.shown(&text, MAX_REASON);
+        Error::Trap(shown.replace('\n', " "))
     }
 }
 
@@ -296,7 +307,7 @@ fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
     use crate::capability::{clock::Clock, http::Http, keys::Keys, log::Log, state::State};
     use contract::{clock, http, keys, log, state, types};
 
-    wasmtime_wasi::p2::add_to_linker_sync(linker)?;
+    wasi::link(linker)?;
     types::add_to_linker::<_, HasSelf<Capabilities>>(linker, |c| &mut c.capabilities)?;
     http::add_to_linker::<_, HasSelf<Http>>(linker, |c| &mut c.capabilities.http)?;
     keys::add_to_linker::<_, HasSelf<Keys>>(linker, |c| &mut c.capabilities.keys)?;
@@ -305,15 +316,24 @@ fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
     log::add_to_linker::<_, HasSelf<Log>>(linker, |c| &mut c.capabilities.log)
 }
 
-/// Why an instance trapped, with what it wrote to its standard error: a panic's message, mostly.
-fn trap_text(error: &wasmtime::Error, stderr: &MemoryOutputPipe) -> String {
-    let cause = match error.downcast_ref::<Trap>() {
-        Some(trap) => trap.to_string(),
-        None => clean(&error.root_cause().to_string(), MAX_STDERR),
-    };
-    let written = clean(&String::from_utf8_lossy(&stderr.contents()), MAX_STDERR);
-    match written.trim() {
-        "" => cause,
-        written => format!("{cause} ({})", written.replace('\n', " ")),
+/// Compiles a component, for a limited time.
+///
+/// The compiler cannot be interrupted, and how long it takes cannot be told from the size: it goes by the shape of the
+/// functions. So it works on a thread that is abandoned when the time is up. It ends with the process, which has nothing
+/// to do without the driver.
+fn compile(engine: &Engine, component: &[u8], limit: Duration) -> Result<Component, Error> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let (engine, component) = (engine.clone(), component.to_vec());
+    thread::Builder::new()
+        .name("compiler".to_owned())
+        .spawn(move || drop(sender.send(Component::new(&engine, component))))
+        .map_err(|e| Error::Engine(e.to_string()))?;
+    match receiver.recv_timeout(limit) {
+        Ok(compiled) => compiled
+            .map_err(|e| Error::NotAComponent(clean(&e.root_cause().to_string(), MAX_REASON))),
+        Err(RecvTimeoutError::Timeout) => Err(Error::Limit(Limit::Compilation(limit))),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(Error::Engine("the compiler has crashed".to_owned()))
+        }
     }
 }

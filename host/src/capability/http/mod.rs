@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use url::Url;
 
-use crate::capability::clock::TimeSource;
+use crate::capability::budget::Budget;
 use crate::capability::secret::{Secret, Secrets};
 use crate::capability::signature;
 use crate::contract;
@@ -23,15 +23,6 @@ use crate::contract::http::{
 
 pub use client::{Client, Trust, proxy};
 pub use endpoint::{Endpoint, EndpointError};
-
-/// The most bytes of a request: its path, its parameters' names and values, and its body.
-pub const MAX_REQUEST: usize = 64 * 1024;
-
-/// The most bytes of an answer's body.
-pub const MAX_RESPONSE: u64 = 8 * 1024 * 1024;
-
-/// The most requests in one operation: an hour of polling each second, and then some.
-pub const MAX_REQUESTS: u32 = 5_000;
 
 /// The longest time for one exchange.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(300);
@@ -102,24 +93,22 @@ pub struct Http {
     client: Client,
     grant: Arc<Grant>,
     secrets: Arc<Secrets>,
-    time: Arc<dyn TimeSource>,
-    requests_left: u32,
+    budget: Arc<Budget>,
 }
 
 impl Http {
-    /// Calls what `grant` allows, with signatures by `secrets` that expire by `time`.
+    /// Calls what `grant` allows, with signatures by `secrets`, as long as `budget` lasts.
     pub fn new(
         client: Client,
         grant: Arc<Grant>,
         secrets: Arc<Secrets>,
-        time: Arc<dyn TimeSource>,
+        budget: Arc<Budget>,
     ) -> Self {
         Self {
             client,
             grant,
             secrets,
-            time,
-            requests_left: MAX_REQUESTS,
+            budget,
         }
     }
 
@@ -129,7 +118,7 @@ impl Http {
             let message = format!("--{} is no endpoint that is set", request.endpoint);
             return Err(refused(message));
         };
-        check(&request)?;
+        check(&request, self.budget.limits().request_size)?;
         let Request {
             method,
             path,
@@ -203,8 +192,13 @@ impl Http {
         let outgoing = outgoing
             .body(content)
             .map_err(|_| refused("the credentials cannot be sent in a header"))?;
-        let timeout = Duration::from_millis(timeout_ms.max(1).into());
-        self.client.exchange(endpoint.host(), outgoing, timeout)
+        let timeout = Duration::from_millis(timeout_ms.max(1).into()).min(self.budget.left());
+        let max_size = self.budget.limits().response_size;
+        let exchange = || {
+            self.client
+                .exchange(endpoint.host(), outgoing, timeout, max_size)
+        };
+        self.budget.waiting(exchange)
     }
 
     /// Signs the parameters of a command that was granted, and tells the signature.
@@ -231,7 +225,7 @@ impl Http {
         }
         let api_key = self.secret(&credentials.api_key)?;
         let secret_key = self.secret(&credentials.secret_key)?;
-        let signature = signature::sign(parameters, api_key, secret_key, self.time.wall());
+        let signature = signature::sign(parameters, api_key, secret_key, self.budget.time().wall());
         Ok(Secret::from(signature))
     }
 
@@ -243,12 +237,12 @@ impl Http {
 
 impl contract::http::Host for Http {
     fn send(&mut self, request: Request) -> Result<Response, Failure> {
-        let Some(left) = self.requests_left.checked_sub(1) else {
+        if !self.budget.admit_request() {
+            let requests = self.budget.limits().requests;
             return Err(refused(format!(
-                "the driver made more than {MAX_REQUESTS} requests in one operation"
+                "the driver made more than {requests} requests in one operation"
             )));
-        };
-        self.requests_left = left;
+        }
         let mut hidden = Vec::new();
         let outcome = self.exchange(request, &mut hidden);
         let mut secrets = self.secrets.as_ref().clone();
@@ -279,7 +273,7 @@ fn name_of(method: Method) -> &'static str {
 }
 
 /// Checks that a request is within the rules that are the same for every way to authenticate.
-fn check(request: &Request) -> Result<(), Failure> {
+fn check(request: &Request, max_size: usize) -> Result<(), Failure> {
     let none = Vec::new();
     let (form, json) = match &request.body {
         None => (&none, 0),
@@ -290,9 +284,9 @@ fn check(request: &Request) -> Result<(), Failure> {
         params.iter().map(|(n, v)| n.len() + v.len()).sum()
     };
     let size = request.path.len() + of_params(&request.query) + of_params(form) + json;
-    if size > MAX_REQUEST {
+    if size > max_size {
         return Err(refused(format!(
-            "the driver's request is larger than {MAX_REQUEST} bytes"
+            "the driver's request is larger than {max_size} bytes"
         )));
     }
     if request.body.is_some() && matches!(request.method, Method::Get | Method::Delete) {
@@ -351,7 +345,8 @@ fn refused(message: impl Into<String>) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capability::clock::SystemTimeSource;
+    use crate::capability::clock::{Cancel, SystemTimeSource};
+    use crate::capability::limits::Limits;
     use crate::contract::http::Host as _;
     use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
@@ -371,11 +366,13 @@ mod tests {
         };
         let secrets = [("key", "APIKEYAPIKEY"), ("secret", "SECRETKEYSECRETKEY")]
             .map(|(name, value)| (name.to_owned(), value.into()));
+        let time = Arc::new(SystemTimeSource::default());
+        let budget = Budget::new(Limits::default(), time, Cancel::default());
         Http::new(
             Client::default(),
             Arc::new(grant),
             Arc::new(Secrets::from_iter(secrets)),
-            Arc::new(SystemTimeSource::default()),
+            Arc::new(budget),
         )
     }
 
@@ -668,7 +665,7 @@ mod tests {
     #[test]
     fn an_answer_over_the_limit_is_refused() {
         let (url, server) = serve(|stream| {
-            let length = MAX_RESPONSE + 1;
+            let length = Limits::default().response_size + 1;
             drop(write!(
                 stream,
                 "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"
