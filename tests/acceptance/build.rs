@@ -1,10 +1,12 @@
-//! Builds the component of the third-party driver that the tests use.
+//! Builds the components of the third-party drivers that the tests use.
 
 #[path = "../../host/build/component.rs"]
 mod component;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let probe = component::build("../drivers/probe", "probe_driver")?;
-    println!("cargo::rustc-env=PROBE_DRIVER={}", probe.display());
+    for (name, variable) in [("probe", "PROBE_DRIVER"), ("hostile", "HOSTILE_DRIVER")] {
+        let component = component::build(&format!("../drivers/{name}"), &format!("{name}_driver"))?;
+        println!("cargo::rustc-env={variable}={}", component.display());
+    }
     Ok(())
 }

@@ -97,19 +97,39 @@ impl Secrets {
         bytes
     }
 
-    /// What is not to be shown: the values, as they are and as they stand in a query.
+    /// What is not to be shown: the values as they are, and as they stand in a query and in JSON. Without the padding of
+    /// Base64, which some write as `\u003d`.
     fn redacted(&self) -> impl Iterator<Item = Zeroizing<String>> {
-        let values = self.0.values().map(Secret::expose);
+        let values = self
+            .0
+            .values()
+            .map(|value| value.expose().trim_end_matches('='));
         values
             .filter(|value| value.len() >= MIN_REDACTED)
             .flat_map(|value| {
-                let encoded = Zeroizing::new(encode(value));
-                let is_other = *encoded != value;
-                let plain = Zeroizing::new(value.to_owned());
-                [Some(plain), is_other.then_some(encoded)]
+                let encoded = encode(value);
+                let forms = [
+                    value.to_owned(),
+                    lower_case_escapes(&encoded),
+                    encoded,
+                    value.replace('/', "\\/"),
+                ];
+                let mut forms = forms.map(Zeroizing::new).to_vec();
+                forms.dedup();
+                forms
             })
-            .flatten()
     }
+}
+
+/// Text that is encoded for a query, as those encode it who write `%2b` for `%2B`.
+fn lower_case_escapes(encoded: &str) -> String {
+    let mut parts = encoded.split('%');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        text.extend(["%", &digits.to_ascii_lowercase(), rest]);
+    }
+    text
 }
 
 impl FromIterator<(String, Secret)> for Secrets {
@@ -138,7 +158,18 @@ mod tests {
 
     #[test]
     fn a_secret_is_found_as_it_stands_in_a_query() {
-        let secrets = Secrets::from_iter([("key".to_owned(), Secret::from("hunter+2/hunter"))]);
-        assert_eq!(secrets.redact("?key=hunter%2B2%2Fhunter&"), "?key=***&");
+        let secrets = Secrets::from_iter([("key".to_owned(), Secret::from("hunter+2/hunter="))]);
+        assert_eq!(
+            secrets.redact("?key=hunter%2B2%2Fhunter%3D&"),
+            "?key=***%3D&"
+        );
+        assert_eq!(secrets.redact("?key=hunter%2b2%2fhunter&"), "?key=***&");
+    }
+
+    #[test]
+    fn a_secret_is_found_as_it_stands_in_json() {
+        let secrets = Secrets::from_iter([("key".to_owned(), Secret::from("hunter+2/hunter="))]);
+        assert_eq!(secrets.redact("hunter+2\\/hunter="), "***=");
+        assert_eq!(secrets.redact("hunter+2/hunter\\u003d"), "***\\u003d");
     }
 }

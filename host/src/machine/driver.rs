@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Error;
+use super::{Error, record};
 use crate::capability::http::Endpoint;
 use crate::contract::Description;
 use crate::registry::{self, Grant, Registry};
@@ -120,6 +120,15 @@ impl LazyDriver {
         };
         let driver = Driver::load(&component, self.limits, self.cache.as_ref())?;
         let description = driver.describe()?;
+        // An option in the place of such a member would tell the host where to write, or others whom to call.
+        let mut keys = description
+            .options
+            .iter()
+            .filter_map(|option| option.config_key.as_ref());
+        if let Some(key) = keys.find(|key| record::is_reserved(key, &[])) {
+            let reason = format!("it keeps an option as {key}, which is the host's own");
+            return Err(sandbox::Error::Description(reason).into());
+        }
         let (name, grant) = installed.unzip();
         let is_granted =
             |command: &&String| grant.as_ref().is_none_or(|g| g.commands.contains(*command));

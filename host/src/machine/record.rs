@@ -140,8 +140,8 @@ impl Record {
     }
 }
 
-/// Case does not count, since it does not for Go's JSON.
-fn is_reserved(member: &str, option_keys: &[&str]) -> bool {
+/// Whether a member is the host's or an option's. Case does not count, since it does not for Go's JSON.
+pub(super) fn is_reserved(member: &str, option_keys: &[&str]) -> bool {
     let mut reserved = HOST_MEMBERS.iter().chain(option_keys);
     reserved.any(|r| r.eq_ignore_ascii_case(member))
 }

@@ -102,7 +102,11 @@ impl Driver {
             return Err(Error::Limit(Limit::ComponentSize(limits.component_size)));
         }
         let mut config = Config::new();
-        config.epoch_interruption(true).max_wasm_stack(limits.stack);
+        config
+            .epoch_interruption(true)
+            .max_wasm_stack(limits.stack)
+            // Not used, but it must not be smaller.
+            .async_stack_size(limits.stack);
         let engine = Engine::new(&config).map_err(|e| Error::Engine(e.to_string()))?;
         let compile = || compile(&engine, component, limits.compilation);
         let component = match cache {

@@ -22,6 +22,9 @@ use wasmtime::component::Component;
 /// The component of the third-party driver `probe`.
 pub const PROBE: &str = env!("PROBE_DRIVER");
 
+/// The component of the third-party driver `hostile`.
+pub const HOSTILE: &str = env!("HOSTILE_DRIVER");
+
 /// The options of a machine in the simulated cloud's advanced zone.
 pub const OPTIONS: [&str; 6] = [
     "--btcloud-zone",
