@@ -2,7 +2,8 @@
 //! it, a Docker Machine plugin and a command line.
 //!
 //! Dependencies point one way: the doors ([`cli`], [`plugin`]) know the [`machine`] service, the service knows the
-//! [`registry`] of third-party drivers and the [`sandbox`], the sandbox knows the [`capability`]s, and all speak in terms of the [`contract`].
+//! [`registry`] of third-party drivers and the [`sandbox`], the sandbox knows the [`capability`]s, and all speak in terms
+//! of the [`contract`]. [`conformance`] looks whether somebody's driver keeps that contract.
 
 #![warn(
     clippy::cast_possible_truncation,
@@ -18,6 +19,7 @@
 pub mod builtin;
 pub mod capability;
 pub mod cli;
+pub mod conformance;
 pub mod contract;
 mod files;
 pub mod machine;

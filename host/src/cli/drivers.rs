@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 
 use super::driver::{read_component, store};
 use super::exit::Exit;
-use super::{Failure, print, print_json, warn};
+use super::{Failure, driver_test, print, print_json, warn};
 use crate::capability::http::proxy;
 use crate::contract::{self, Description, OptionKind};
 use crate::files;
@@ -31,10 +31,11 @@ pub(super) fn command() -> Command {
             .help("Answer in JSON")
     };
     Command::new("driver")
-        .about("Install third-party drivers, and see what they may do")
+        .about("Install third-party drivers, see what they may do, and test one")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(install_command())
+        .subcommand(driver_test::command())
         .subcommand(
             Command::new("list")
                 .about("List the installed drivers")
@@ -158,6 +159,9 @@ fn storage_path() -> Arg {
 
 /// Runs what was asked for.
 pub(super) fn execute(matches: &ArgMatches) -> Result<(), Failure> {
+    if let Some(("test", matches)) = matches.subcommand() {
+        return driver_test::execute(matches);
+    }
     let registry = Registry::of_user().ok_or_else(|| {
         Failure::new(
             Exit::Usage,

@@ -1,6 +1,7 @@
 //! The command line, `btcloud-host`.
 
 mod driver;
+mod driver_test;
 mod drivers;
 mod exit;
 mod gc;

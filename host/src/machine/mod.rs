@@ -3,7 +3,7 @@
 mod account;
 mod driver;
 mod error;
-mod options;
+pub(crate) mod options;
 mod record;
 mod store;
 
@@ -75,7 +75,7 @@ impl Surroundings {
     }
 
     /// What a driver may use in one operation.
-    fn capabilities(
+    pub(crate) fn capabilities(
         &self,
         loaded: &Loaded,
         options: &Options,
@@ -666,7 +666,7 @@ impl SaveState for RecordSink {
 }
 
 /// The members of the record that are options.
-fn config_keys(specs: &[OptionSpec]) -> Vec<&str> {
+pub(crate) fn config_keys(specs: &[OptionSpec]) -> Vec<&str> {
     specs
         .iter()
         .filter_map(|spec| spec.config_key.as_deref())
@@ -674,7 +674,7 @@ fn config_keys(specs: &[OptionSpec]) -> Vec<&str> {
 }
 
 /// Holds a status to the contract: it goes into command lines and URLs of others.
-fn sane(status: Status) -> Result<Status, contract::Error> {
+pub(crate) fn sane(status: Status) -> Result<Status, contract::Error> {
     let is_host = |host: &str| {
         host.len() <= 255
             && !host.starts_with('-')
@@ -716,7 +716,7 @@ fn is_id(text: &str) -> bool {
 }
 
 /// An id for a new machine.
-fn mint_id() -> Result<String, Error> {
+pub(crate) fn mint_id() -> Result<String, Error> {
     let mut bytes = [0; ID_BYTES];
     getrandom::fill(&mut bytes).map_err(|e| Error::Random(e.to_string()))?;
     Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())

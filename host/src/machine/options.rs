@@ -38,19 +38,19 @@ pub type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// A driver's options with their values.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// The values of those that are set or have a default; of those that are withheld only whether they are set.
-    pub(super) values: BTreeMap<String, Value>,
-    pub(super) endpoints: BTreeMap<String, Endpoint>,
-    pub(super) secrets: Secrets,
+    pub(crate) values: BTreeMap<String, Value>,
+    pub(crate) endpoints: BTreeMap<String, Endpoint>,
+    pub(crate) secrets: Secrets,
     /// Whether the endpoints' certificates are not verified.
-    pub(super) is_insecure: bool,
+    pub(crate) is_insecure: bool,
     /// The certificates, in PEM, by which those of the endpoints are verified.
-    pub(super) certificates: Option<String>,
+    pub(crate) certificates: Option<String>,
     /// By what the endpoints' certificates are verified.
-    pub(super) trust: Trust,
+    pub(crate) trust: Trust,
     /// The SSH key that the machine shall have.
-    pub(super) ssh_key: Option<Arc<GivenKey>>,
+    pub(crate) ssh_key: Option<Arc<GivenKey>>,
 }
 
 impl Options {
@@ -59,7 +59,7 @@ impl Options {
     /// # Errors
     ///
     /// The first option, in the driver's order, that is missing or malformed.
-    pub(super) fn from_flags(
+    pub(crate) fn from_flags(
         specs: &[OptionSpec],
         flags: &Flags,
         variables: &Variables,

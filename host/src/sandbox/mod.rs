@@ -6,6 +6,7 @@ mod meter;
 mod version;
 mod wasi;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -140,11 +141,29 @@ impl Driver {
     /// If the driver does not run to its end, or its description breaks the contract.
     pub fn describe(&self) -> Result<Description, Error> {
         let capabilities = Capabilities::none(self.limits.of_description());
-        let description = self.call(capabilities, |driver, store| {
-            driver.machine_driver_lifecycle().call_describe(store)
-        })?;
+        let description = self.describe_with(capabilities)?;
         description::validate(&description).map_err(Error::Description)?;
         Ok(description)
+    }
+
+    /// What the driver tells of itself, unchecked, when it could use these capabilities.
+    pub(crate) fn describe_with(&self, capabilities: Capabilities) -> Result<Description, Error> {
+        self.call(capabilities, |driver, store| {
+            driver.machine_driver_lifecycle().call_describe(store)
+        })
+    }
+
+    /// The packages of which the component imports something, with their versions.
+    pub(crate) fn imports(&self) -> Vec<String> {
+        let component_type = self.pre.instance_pre().component().component_type();
+        let imports = component_type.imports(&self.engine);
+        let package = |name: &str| {
+            let (name, version) = name.split_once('@').unwrap_or((name, ""));
+            let package = name.split('/').next().unwrap_or_default();
+            format!("{package}@{version}")
+        };
+        let packages: BTreeSet<_> = imports.map(|(name, _)| package(name)).collect();
+        packages.into_iter().collect()
     }
 
     /// Checks a machine's options against the cloud.
