@@ -4,7 +4,11 @@
 mod component;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    for (name, variable) in [("probe", "PROBE_DRIVER"), ("hostile", "HOSTILE_DRIVER")] {
+    for (name, variable) in [
+        ("probe", "PROBE_DRIVER"),
+        ("hetzner", "HETZNER_DRIVER"),
+        ("hostile", "HOSTILE_DRIVER"),
+    ] {
         let component = component::build(&format!("../drivers/{name}"), &format!("{name}_driver"))?;
         println!("cargo::rustc-env={variable}={}", component.display());
     }

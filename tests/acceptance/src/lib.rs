@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod engine;
+pub mod hurry;
 pub mod tls;
 pub mod virtual_lab;
 
@@ -24,6 +25,9 @@ pub const PROBE: &str = env!("PROBE_DRIVER");
 
 /// The component of the third-party driver `hostile`.
 pub const HOSTILE: &str = env!("HOSTILE_DRIVER");
+
+/// The component of the third-party driver `hetzner`.
+pub const HETZNER: &str = env!("HETZNER_DRIVER");
 
 /// The options of a machine in the simulated cloud's advanced zone.
 pub const OPTIONS: [&str; 6] = [
@@ -56,6 +60,11 @@ fn program_directory() -> PathBuf {
         Some(parent) if directory.ends_with("deps") => parent.to_owned(),
         _ => directory.to_owned(),
     }
+}
+
+/// Where the tests keep compiled components, so that each is compiled once for all of them.
+pub fn cache_directory() -> PathBuf {
+    program_directory().join("cache-of-tests")
 }
 
 /// A program of the workspace.
@@ -183,8 +192,7 @@ impl Lab {
             .env("BTCLOUD_API_KEY", self.cloud.api_key())
             .env("BTCLOUD_SECRET_KEY", self.cloud.secret_key())
             .env("MACHINE_BUGSNAG_API_TOKEN", "no-report")
-            // Compiled once for all the tests.
-            .env("XDG_CACHE_HOME", program_directory().join("cache-of-tests"))
+            .env("XDG_CACHE_HOME", cache_directory())
             .stdin(Stdio::null());
         command
     }
