@@ -11,6 +11,7 @@ use crate::contract::keys::KeyType;
 use crate::contract::log::Level;
 use crate::contract::types::{self, Machine, Value as OptionValue};
 use crate::host::Host;
+use crate::options::{API_KEY, ENDPOINT, SECRET_KEY, SERVICE_OFFERING, TEMPLATE, ZONE};
 
 /// What a server does with a request.
 pub(crate) type Answer = Result<Response, Failure>;
@@ -19,12 +20,12 @@ pub(crate) type Answer = Result<Response, Failure>;
 pub(crate) fn machine() -> Machine {
     let text = |text: &str| OptionValue::Text(text.to_owned());
     let options = [
-        ("btcloud-endpoint", text("https://cloud.example/client/api")),
-        ("btcloud-api-key", OptionValue::Withheld(true)),
-        ("btcloud-secret-key", OptionValue::Withheld(true)),
-        ("btcloud-zone", text("London")),
-        ("btcloud-template", text("Ubuntu 16.04")),
-        ("btcloud-service-offering", text("Small")),
+        (ENDPOINT, text("https://cloud.example/client/api")),
+        (API_KEY, OptionValue::Withheld(true)),
+        (SECRET_KEY, OptionValue::Withheld(true)),
+        (ZONE, text("London")),
+        (TEMPLATE, text("Ubuntu 16.04")),
+        (SERVICE_OFFERING, text("Small")),
     ];
     Machine {
         name: "m1".to_owned(),
@@ -106,6 +107,11 @@ pub(crate) struct TestHost<S> {
 /// What answers a host's requests.
 pub(crate) trait Server {
     fn answer(&mut self, request: &Request, now: u64) -> Answer;
+
+    /// What the network of its machines is like.
+    fn network(&self) -> NetworkKind {
+        NetworkKind::Isolated
+    }
 }
 
 /// A server that plays a script, and panics after its end.
@@ -198,13 +204,14 @@ impl<S: Server> Host for TestHost<S> {
 
 /// What holds for every request.
 fn check_request(request: &Request) {
-    assert_eq!(request.endpoint, "btcloud-endpoint");
+    assert_eq!(request.endpoint, ENDPOINT);
     let params = params(request);
     assert_eq!(params[0].0, "command");
     assert!(request.path.is_empty());
     assert_eq!(param(request, "response"), Some("json"));
     let is_read = command(request).starts_with("list") || command(request).starts_with("query");
-    assert_eq!(request.method == Method::Get, is_read);
+    assert!(request.method == Method::Get || !is_read);
+    assert_eq!(request.method == Method::Get, request.body.is_none());
     for (i, (name, _)) in params.iter().enumerate() {
         // CloudStack takes no other case of these.
         assert!(*name == name.to_lowercase() || name.starts_with("details[0]."));
@@ -686,6 +693,10 @@ impl FakeCloud {
 }
 
 impl Server for FakeCloud {
+    fn network(&self) -> NetworkKind {
+        self.network
+    }
+
     fn answer(&mut self, request: &Request, now: u64) -> Answer {
         self.pass(now);
         let name = command(request);

@@ -99,6 +99,12 @@ impl<'h> Cloud<'h> {
         }
     }
 
+    /// The same cloud, called by GET alone if that is wanted.
+    pub fn by_get(mut self, uses_get_only: bool) -> Self {
+        self.client = self.client.by_get(uses_get_only);
+        self
+    }
+
     /// The same cloud, as a project sees it.
     pub fn of_project(mut self, project_id: Option<String>) -> Self {
         self.project = project_id;

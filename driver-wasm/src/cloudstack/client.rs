@@ -36,12 +36,23 @@ pub(super) type Param<'p> = (&'p str, &'p str);
 /// Calls the API that the machine's options name.
 pub struct Client<'h> {
     host: &'h dyn Host,
+    /// Whether all commands are called by GET, as a server wants it that refuses POST.
+    uses_get_only: bool,
 }
 
 impl<'h> Client<'h> {
     /// A client that calls through `host`.
     pub fn new(host: &'h dyn Host) -> Self {
-        Self { host }
+        Self {
+            host,
+            uses_get_only: false,
+        }
+    }
+
+    /// The same client, which calls by GET alone if that is wanted.
+    pub fn by_get(mut self, uses_get_only: bool) -> Self {
+        self.uses_get_only = uses_get_only;
+        self
     }
 
     /// What it calls through.
@@ -67,7 +78,8 @@ impl<'h> Client<'h> {
         command: Command,
         params: &[Param<'_>],
     ) -> Result<Map<String, Value>, Error> {
-        let request = request(command, params);
+        let is_get = self.uses_get_only || command.is_read();
+        let request = request(command, params, is_get);
         let mut delays = RETRY_DELAYS.iter();
         let mut patience = RATE_LIMIT_PATIENCE;
         loop {
@@ -162,14 +174,14 @@ impl<'h> Client<'h> {
     }
 }
 
-fn request(command: Command, params: &[Param<'_>]) -> Request {
+fn request(command: Command, params: &[Param<'_>], is_get: bool) -> Request {
     let params: Vec<_> = [("command", command.name())]
         .iter()
         .chain(params)
         .chain(&[("response", "json")])
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let (method, query, body) = match command.is_read() {
+    let (method, query, body) = match is_get {
         true => (Method::Get, params, None),
         false => (Method::Post, Vec::new(), Some(Body::Form(params))),
     };
@@ -336,10 +348,25 @@ mod tests {
         );
         assert_eq!(requests[0].method, Method::Get);
         let credentials = CloudstackCredentials {
-            api_key: "btcloud-api-key".to_owned(),
-            secret_key: "btcloud-secret-key".to_owned(),
+            api_key: API_KEY.to_owned(),
+            secret_key: SECRET_KEY.to_owned(),
         };
         assert_eq!(requests[0].auth, Auth::Cloudstack(credentials));
+    }
+
+    #[test]
+    fn a_server_that_refuses_post_is_called_by_get_alone() {
+        for uses_get_only in [false, true] {
+            let done = ok("deleteSSHKeyPair", json!({"success": true}));
+            let host = TestHost::script([lost(true), done]);
+            let cloud = Cloud::new(&host).by_get(uses_get_only);
+            // That does not make it safe to repeat.
+            cloud.delete_ssh_key_pair("k").unwrap_err();
+            let requests = host.requests.borrow();
+            assert_eq!(requests[0].method == Method::Get, uses_get_only);
+            assert_eq!(param(&requests[0], "name"), Some("k"));
+            assert_eq!(requests.len(), 1);
+        }
     }
 
     #[test]
@@ -393,7 +420,7 @@ mod tests {
                 )
             );
             assert_eq!((error.kind, requests), (kind, 1));
-            assert!(error.hint.unwrap().contains("--btcloud-endpoint"));
+            assert!(error.hint.unwrap().contains(ENDPOINT));
         }
         let long = "x".repeat(100_000);
         let (outcome, ..) = list_zones([raw(200, &long)]);

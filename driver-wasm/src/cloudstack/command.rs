@@ -145,7 +145,7 @@ impl Command {
         }
     }
 
-    /// Whether it changes nothing, and so may be sent by GET and be repeated.
+    /// Whether it changes nothing, and so is sent by GET and may be repeated.
     pub const fn is_read(self) -> bool {
         matches!(
             self,

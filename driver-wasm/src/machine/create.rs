@@ -14,9 +14,9 @@ use crate::cloudstack::{
 use crate::contract::keys::KeyType;
 use crate::contract::log::Level;
 use crate::contract::types::{self, ErrorKind, Machine, MachineStatus, State};
-use crate::failure;
 use crate::host::Host;
 use crate::options::{self, KEY_PAIR, MARKS, SSH_KEY, Settings};
+use crate::{failure, flavour};
 
 /// Makes a machine.
 ///
@@ -26,7 +26,7 @@ use crate::options::{self, KEY_PAIR, MARKS, SSH_KEY, Settings};
 pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types::Error> {
     let settings = Settings::parse(machine)?;
     name::check(&machine.name)?;
-    let mut saved = Saved::parse(&machine.saved)?;
+    let mut saved = Saved::of(machine)?;
     if let Some(id) = saved.vm_id() {
         return Err(failure::error(
             ErrorKind::Conflict,
@@ -61,13 +61,19 @@ pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types
     };
 
     saved.begin(&creation.mark, creation.choice.project_id.as_deref());
+    saved.set_unfinished(true);
+    if let Networks::These(networks, number @ 1..) = &creation.choice.networks
+        && let Some(main) = networks.get(*number)
+    {
+        saved.set_main_network(&main.id);
+    }
     if let Networks::New(offering) = &creation.choice.networks {
         let offering = offering.clone();
         steps.of += 1;
         steps.begin("Making a network");
         let network = creation.make_network(&offering, &mut saved)?;
-        creation.choice.networks = Networks::These(vec![network]);
-    } else if let Some(network) = creation.choice.networks.first()
+        creation.choice.networks = Networks::These(vec![network], 0);
+    } else if let Some(network) = creation.choice.networks.main()
         && network.tags.get(MARKS[0]).is_some()
     {
         // It was made for another machine, which may be removed before this one.
@@ -103,12 +109,14 @@ pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types
     };
     let address = way.open(
         &vm,
-        creation.choice.networks.first(),
+        creation.choice.networks.main(),
         creation.choice.public_address.as_ref(),
         &mut saved,
         |text| steps.begin(text),
     )?;
     creation.finish_tagging(tagging)?;
+    saved.set_unfinished(false);
+    saved.store(host)?;
     Ok(Access::of(machine, &saved)?.at(State::Running, Some(address)))
 }
 
@@ -257,7 +265,7 @@ impl Creation<'_> {
             memory: settings.memory,
             user_data: settings.user_data.as_deref(),
         });
-        let waiting = match choice.networks.first() {
+        let waiting = match choice.networks.main() {
             Some(network) if network.state == "Allocated" => {
                 "Waiting for the network's virtual router and the virtual machine to start"
             }
@@ -339,7 +347,7 @@ impl Creation<'_> {
         let tags: Vec<_> = self.marks.into_iter().chain(given).collect();
         let submitted = self.cloud.create_tags("UserVm", &[&vm.id], &tags);
         let submitted = optional(&self.cloud, UNTAGGED, submitted)?;
-        if self.choice.disk_offering.is_some() && !options::keeps_volumes(self.machine) {
+        if self.choice.disk_offering.is_some() && flavour::deletes_volumes(self.machine) {
             let tagged = self.tag_volumes(vm, saved)?;
             optional(&self.cloud, "The data disk could not be tagged", tagged)?;
         }

@@ -21,11 +21,14 @@ pub use remove::remove;
 pub use status::status;
 pub use survey::survey;
 
-use crate::cloudstack::{Backoff, Cloud, Error, VirtualMachine};
+use crate::cloudstack::{Backoff, Cloud, Error, Nic, VirtualMachine};
 use crate::contract::log::Level;
 use crate::contract::types::Machine;
+use crate::flavour;
 use crate::host::Host;
-use saved::Saved;
+use crate::options::Values;
+
+pub(crate) use saved::Saved;
 
 /// The port of SSH.
 const SSH_PORT: u16 = 22;
@@ -37,9 +40,11 @@ const SWARM_PORT: u16 = 3376;
 /// How long a virtual machine may take to leave a state that it leaves by itself, in milliseconds.
 const SETTLE_LIMIT: u64 = 10 * 60_000;
 
-/// The cloud as the machine's project sees it.
-fn cloud_of<'h>(host: &'h dyn Host, saved: &Saved) -> Cloud<'h> {
-    Cloud::new(host).of_project(saved.project_id().map(str::to_owned))
+/// The cloud as a project sees it, called as the options say.
+fn cloud_of<'h>(host: &'h dyn Host, options: &Values, project_id: Option<&str>) -> Cloud<'h> {
+    Cloud::new(host)
+        .by_get(flavour::uses_get_only(options))
+        .of_project(project_id.map(str::to_owned))
 }
 
 /// Turns an error into a warning, except that the user asked to stop.
@@ -95,6 +100,12 @@ fn find_lost(
             return found;
         }
     }
+}
+
+/// The interface by which a virtual machine is reached.
+fn main_nic<'v>(vm: &'v VirtualMachine, saved: &Saved) -> Option<&'v Nic> {
+    let main = saved.main_network().and_then(|id| vm.nic_in(id));
+    main.or_else(|| vm.default_nic())
 }
 
 /// Waits until a virtual machine is in a state that it does not leave by itself, and reads it anew; nothing if it is

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::contract::types::{Error, ErrorKind, Machine};
 use crate::failure;
+use crate::flavour::CLOUD;
 
 /// The most characters of a virtual machine's name: it becomes a host name.
 const MAX_NAME: usize = 63;
@@ -33,7 +34,7 @@ pub(super) fn check(name: &str) -> Result<(), Error> {
     Err(failure::hinted(
         ErrorKind::InvalidOption,
         format!(
-            "\"{}\" cannot be the name of a machine in BT Cloud Compute: it {fault}",
+            "\"{}\" cannot be the name of a machine in {CLOUD}: it {fault}",
             name.escape_debug()
         ),
         format!(

@@ -112,7 +112,7 @@ impl Way<'_> {
             self.cloud.host().log(Level::Warning, &line);
         }
         let address = self.address(network, public_address, saved)?;
-        if mode == AddressMode::StaticNat {
+        if mode.behind_nat() == AddressMode::StaticNat {
             step(&format!("Connecting the address {}", address.ipaddress));
             self.connect(&address, vm, network, saved)?;
         } else {
@@ -136,7 +136,8 @@ impl Way<'_> {
             return Ok(address.clone());
         }
         let addresses = self.cloud.public_ip_addresses(network)?;
-        if self.settings.address != AddressMode::StaticNat && !network.is_vpc_tier() {
+        let is_shared = self.settings.address.behind_nat() != AddressMode::StaticNat;
+        if is_shared && !network.is_vpc_tier() {
             // The one by which the network reaches the outside lasts as long as the network. Any other may be that of
             // another machine, and be released with it. A VPC's own cannot be used in its tiers.
             if let Some(address) = addresses.iter().find(|address| address.issourcenat) {

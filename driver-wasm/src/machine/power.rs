@@ -5,6 +5,7 @@ use super::{SETTLE_LIMIT, cloud_of, find, settle};
 use crate::cloudstack::{Cloud, Error, VirtualMachine};
 use crate::contract::types::{self, ErrorKind, Machine, State};
 use crate::failure;
+use crate::flavour::CLOUD;
 use crate::host::Host;
 
 /// Starts a machine and waits until it runs.
@@ -79,8 +80,8 @@ impl Change {
 }
 
 fn change(host: &dyn Host, machine: &Machine, change: Change) -> Result<(), types::Error> {
-    let saved = Saved::parse(&machine.saved)?;
-    let cloud = cloud_of(host, &saved);
+    let saved = Saved::of(machine)?;
+    let cloud = cloud_of(host, &machine.options, saved.project_id());
     let not_found = || not_found(machine, &saved);
 
     let mut vm = existing(find(&cloud, machine, &saved)?).ok_or_else(not_found)?;
@@ -127,6 +128,6 @@ fn not_found(machine: &Machine, saved: &Saved) -> types::Error {
     };
     failure::error(
         ErrorKind::NotFound,
-        format!("machine \"{name}\" not found: BT Cloud Compute {detail}"),
+        format!("machine \"{name}\" not found: {CLOUD} {detail}"),
     )
 }

@@ -1,14 +1,15 @@
 //! `remove`: removes a machine and all that was made for it, wherever its making was interrupted.
 
 use super::saved::Saved;
-use super::{SETTLE_LIMIT, cloud_of, find, find_lost, settle};
+use super::{SETTLE_LIMIT, cloud_of, find, find_lost, main_nic, settle};
 use crate::cloudstack::{
     Cloud, Command, Error, Item, PortForwardingRule, PublicIpAddress, Refusal, VirtualMachine,
 };
 use crate::contract::log::Level;
 use crate::contract::types::{self, ErrorKind, Machine};
+use crate::flavour;
 use crate::host::Host;
-use crate::options::{self, EXPUNGE, Expunge};
+use crate::options::{self, EXPUNGE, Expunge, Ports};
 use crate::text;
 
 /// How often a virtual machine is tried to be destroyed.
@@ -23,16 +24,16 @@ const RETRY_PAUSE: u64 = 2_000;
 ///
 /// If something could not be removed. The rest is tried all the same.
 pub fn remove(host: &dyn Host, machine: &Machine) -> Result<(), types::Error> {
-    let saved = Saved::parse(&machine.saved)?;
+    let saved = Saved::of(machine)?;
     if saved.vm_id().is_none() && saved.key_pair().is_none() {
         // Nothing is made before one of them is saved.
         return Ok(());
     }
     let mut removal = Removal {
-        cloud: cloud_of(host, &saved),
+        cloud: cloud_of(host, &machine.options, saved.project_id()),
         machine,
         saved,
-        expunge: options::expunge(machine).unwrap_or(Expunge::Auto),
+        expunge: flavour::expunge(machine).unwrap_or(Expunge::Auto),
         is_expunged: true,
         errors: Vec::new(),
         left: Vec::new(),
@@ -215,7 +216,7 @@ impl Removal<'_> {
         let Some(vm) = self.cloud.virtual_machine(vm_id)? else {
             return Ok(Vec::new());
         };
-        let Some(nic) = vm.default_nic() else {
+        let Some(nic) = main_nic(&vm, &self.saved) else {
             return Ok(Vec::new());
         };
         let Some(network) = self.cloud.network(&nic.networkid)? else {
@@ -232,8 +233,8 @@ impl Removal<'_> {
 
     /// Deletes the firewall rules that were made for the machine.
     fn delete_firewall_rules(&mut self, address_id: &str) {
-        let ports = self.saved.firewall_ports();
-        if ports.is_empty() {
+        let (ports, ids) = (self.saved.firewall_ports(), self.saved.firewall_rule_ids());
+        if ports.is_empty() && ids.is_empty() {
             return;
         }
         let rules = match self.cloud.firewall_rules(Some(address_id)) {
@@ -246,12 +247,12 @@ impl Removal<'_> {
         };
         let mut jobs = Vec::new();
         for rule in rules {
-            let is_own = ports.iter().any(|ports| {
+            let is_for = |ports: &Ports| {
                 rule.protocol.eq_ignore_ascii_case(ports.protocol())
                     && rule.startport == Some(ports.first)
                     && rule.endport == Some(ports.last)
-            });
-            if is_own {
+            };
+            if ids.contains(&rule.id.as_str()) || ports.iter().any(is_for) {
                 let submitted = self.cloud.delete_firewall_rule(&rule.id);
                 jobs.push((rule.id, submitted));
             }
@@ -283,13 +284,14 @@ impl Removal<'_> {
         }
     }
 
-    /// Takes the data disks from the machine, which would survive it, if the user does not want to keep them. Tells
+    /// Takes the data disks from the machine, which would survive it, unless the user wants to keep them. Tells
     /// which; nothing if they could not be noted down, since then the machine has to stay.
     fn detach_volumes(&mut self, vm_id: &str) -> Option<Vec<String>> {
         let mut doomed = self.saved.doomed_volumes();
-        let has_data_disk =
-            options::has_data_disk(self.machine) && !options::keeps_volumes(self.machine);
-        if !has_data_disk && doomed.is_empty() {
+        // The data disk of a machine that was never finished holds nothing that anybody could want to keep.
+        let is_useless = self.saved.is_unfinished() && options::has_data_disk(self.machine);
+        let are_deleted = is_useless || flavour::deletes_volumes(self.machine);
+        if !are_deleted && doomed.is_empty() {
             return Some(doomed);
         }
         let mut attached = match self.cloud.data_volumes(Some(vm_id)) {
@@ -304,7 +306,7 @@ impl Removal<'_> {
         let own = self.saved.data_volumes();
         attached.retain(|volume| {
             doomed.contains(&volume.id)
-                || has_data_disk
+                || are_deleted
                     && own
                         .as_ref()
                         .is_none_or(|own| own.contains(&volume.id.as_str()))
@@ -551,7 +553,7 @@ impl Removal<'_> {
             };
             if expunge && error.refusal().is_some_and(Refusal::is_about_expunge) {
                 if self.expunge == Expunge::Yes {
-                    let line = format!("--{EXPUNGE} yes: {error}; it is destroyed without that");
+                    let line = format!("--{EXPUNGE}: {error}; it is destroyed without that");
                     self.cloud.host().log(Level::Warning, &line);
                 }
                 expunge = false;

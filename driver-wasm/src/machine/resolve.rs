@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::cloud_of;
 use crate::cloudstack::{
     Cloud, DiskOffering, Item, Network, NetworkOffering, PublicIpAddress, ServiceOffering,
     SshKeyPair, Template, Zone,
@@ -11,7 +12,7 @@ use crate::failure;
 use crate::host::Host;
 use crate::options::{
     self, ADDRESS, AFFINITY_GROUP, AddressMode, CIDR, CPU, CPU_SPEED, DISK_OFFERING, DISK_SIZE,
-    KEY_PAIR, MEMORY, NETWORK, NETWORK_OFFERING, PROJECT, PUBLIC_IP, SECURITY_GROUP,
+    KEY_PAIR, MEMORY, NETWORK, NETWORK_OFFERING, NetworkIndex, PROJECT, PUBLIC_IP, SECURITY_GROUP,
     SERVICE_OFFERING, Settings, TEMPLATE, Values, ZONE,
 };
 use crate::text;
@@ -44,17 +45,17 @@ pub(super) struct Choice {
 pub(super) enum Networks {
     /// The zone's own: it is of the type `Basic`.
     OfZone,
-    /// These, at least one.
-    These(Vec<Network>),
+    /// These, and the number of the one by which the machine is reached.
+    These(Vec<Network>, usize),
     /// One that has to be made.
     New(NetworkOffering),
 }
 
 impl Networks {
     /// The one by which the machine is reached.
-    pub(super) fn first(&self) -> Option<&Network> {
+    pub(super) fn main(&self) -> Option<&Network> {
         match self {
-            Self::These(networks) => networks.first(),
+            Self::These(networks, main) => networks.get(*main),
             Self::OfZone | Self::New(_) => None,
         }
     }
@@ -62,7 +63,9 @@ impl Networks {
     /// Their ids.
     pub(super) fn ids(&self) -> Vec<&str> {
         match self {
-            Self::These(networks) => networks.iter().map(|network| network.id.as_str()).collect(),
+            Self::These(networks, _) => {
+                networks.iter().map(|network| network.id.as_str()).collect()
+            }
             Self::OfZone | Self::New(_) => Vec::new(),
         }
     }
@@ -75,7 +78,7 @@ pub(super) fn choice<'h>(
     settings: &Settings,
 ) -> Result<(Cloud<'h>, Choice), Error> {
     let project_id = project(host, &machine.options)?;
-    let cloud = Cloud::new(host).of_project(project_id.clone());
+    let cloud = cloud_of(host, &machine.options, project_id.as_deref());
 
     let zone = select(&ZONES, &settings.zone, cloud.zones()?)?;
     let templates = cloud.templates(&zone.id)?;
@@ -129,7 +132,7 @@ pub(super) fn project(host: &dyn Host, options: &Values) -> Result<Option<String
     let Some(project) = options::project(options) else {
         return Ok(None);
     };
-    let projects = Cloud::new(host).projects()?;
+    let projects = cloud_of(host, options, None).projects()?;
     Ok(Some(select(&PROJECTS, &project, projects)?.id))
 }
 
@@ -238,7 +241,7 @@ fn networks(cloud: &Cloud<'_>, zone: &Zone, settings: &Settings) -> Result<Netwo
         for wanted in &settings.networks {
             chosen.push(select(&NETWORKS, wanted, networks.clone())?);
         }
-        return reachable(chosen);
+        return reachable(chosen, settings);
     }
     if networks.is_empty() {
         return Ok(Networks::New(network_offering(cloud, zone, settings)?));
@@ -248,8 +251,8 @@ fn networks(cloud: &Cloud<'_>, zone: &Zone, settings: &Settings) -> Result<Netwo
         |network: &Network| !network.is_shared() && !network.is_l2() && !network.is_vpc_tier();
     let (mut own, mut others): (Vec<_>, Vec<_>) = networks.into_iter().partition(is_own);
     match (own.len(), others.len()) {
-        (1, _) => Ok(Networks::These(own)),
-        (0, 1) => reachable(others),
+        (1, _) => reachable(own, settings),
+        (0, 1) => reachable(others, settings),
         _ => {
             own.append(&mut others);
             Err(failure::hinted(
@@ -266,10 +269,18 @@ fn networks(cloud: &Cloud<'_>, zone: &Zone, settings: &Settings) -> Result<Netwo
     }
 }
 
-/// The networks, if a machine can be reached by the first one.
-fn reachable(networks: Vec<Network>) -> Result<Networks, Error> {
-    match networks.first() {
-        Some(network) if network.is_l2() => Err(failure::hinted(
+/// The networks, if a machine can be reached by the first one, or by the one that is named for that.
+fn reachable(networks: Vec<Network>, settings: &Settings) -> Result<Networks, Error> {
+    let main = settings.network_index.map_or(0, |index| index.index);
+    match (networks.get(main), settings.network_index) {
+        (None, Some(NetworkIndex { option, index })) => Err(failure::error(
+            ErrorKind::InvalidOption,
+            format!(
+                "--{option}: the machine has {} networks, and none of the number {index}, from 0",
+                networks.len()
+            ),
+        )),
+        (Some(network), _) if network.is_l2() => Err(failure::hinted(
             ErrorKind::Unsupported,
             format!(
                 "The network \"{}\" gives its machines no address",
@@ -277,7 +288,7 @@ fn reachable(networks: Vec<Network>) -> Result<Networks, Error> {
             ),
             format!("Name an isolated or a shared network first with --{NETWORK}"),
         )),
-        _ => Ok(Networks::These(networks)),
+        _ => Ok(Networks::These(networks, main)),
     }
 }
 
@@ -350,15 +361,15 @@ fn public_address(
     let address = select(&PUBLIC_ADDRESSES, wanted, addresses)?;
     let is_elsewhere = !address.associatednetworkid.is_empty()
         && networks
-            .first()
+            .main()
             .is_none_or(|network| network.id != address.associatednetworkid);
     let reason = if is_elsewhere {
         "belongs to another network"
     } else if address.isstaticnat {
         "leads to a machine already"
-    } else if address.issourcenat && settings.address == AddressMode::StaticNat {
+    } else if address.issourcenat && settings.address.behind_nat() == AddressMode::StaticNat {
         "is the one by which its network reaches the outside, and cannot be a machine's own"
-    } else if address.issourcenat && networks.first().is_some_and(Network::is_vpc_tier) {
+    } else if address.issourcenat && networks.main().is_some_and(Network::is_vpc_tier) {
         "is the one by which its VPC reaches the outside, and cannot be used in a tier"
     } else {
         return Ok(Some(address));
@@ -618,7 +629,7 @@ mod tests {
                 format!("There are 2 templates called \"{wanted}\"\n  Ubuntu (a)\n  Ubuntu (b)")
             );
             assert_eq!(error.kind, ErrorKind::InvalidOption);
-            assert!(error.hint.unwrap().contains("--btcloud-template"));
+            assert!(error.hint.unwrap().contains(&format!("--{TEMPLATE}")));
         }
     }
 

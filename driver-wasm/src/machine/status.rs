@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::saved::Saved;
-use super::{ENGINE_PORT, SSH_PORT, find};
+use super::{ENGINE_PORT, SSH_PORT, cloud_of, find, main_nic};
 use crate::cloudstack::{Cloud, Error, PortForwardingRule, VirtualMachine};
 use crate::contract::types::{self, Machine, MachineStatus, State};
 use crate::host::Host;
@@ -15,11 +15,11 @@ pub fn status(host: &dyn Host, machines: &[Machine]) -> Vec<Result<MachineStatus
     let is_single = machines.len() == 1;
     let mut surveys: BTreeMap<Option<String>, Result<Survey<'_>, Error>> = BTreeMap::new();
     let mut one = |machine: &Machine| {
-        let saved = Saved::parse(&machine.saved)?;
+        let saved = Saved::of(machine)?;
         let survey = surveys
             .entry(saved.project_id().map(str::to_owned))
             .or_insert_with_key(|project| {
-                let cloud = Cloud::new(host).of_project(project.clone());
+                let cloud = cloud_of(host, &machine.options, project.as_deref());
                 Survey::begin(cloud, is_single)
             });
         match survey {
@@ -118,7 +118,7 @@ impl<'h> Survey<'h> {
         if let Some(address) = saved.address() {
             return Ok(Some(address.to_owned()));
         }
-        let Some(nic) = vm.default_nic() else {
+        let Some(nic) = main_nic(vm, saved) else {
             return Ok(None);
         };
         let own = || nic.address().map(str::to_owned);

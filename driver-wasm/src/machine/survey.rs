@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::name::{self, Mark};
-use super::optional;
 use super::saved::Saved;
+use super::{cloud_of, optional};
 use crate::cloudstack::{Cloud, Error, Network, Tags, VirtualMachine};
 use crate::contract::types::{self, FoundMachine};
 use crate::host::Host;
@@ -24,7 +24,7 @@ pub fn survey(host: &dyn Host, options: &Values) -> Result<Vec<FoundMachine>, ty
     options::check_keys(options)?;
     let project_id = super::resolve::project(host, options)?;
     let mut survey = Survey {
-        cloud: Cloud::new(host).of_project(project_id.clone()),
+        cloud: cloud_of(host, options, project_id.as_deref()),
         project_id,
         found: BTreeMap::new(),
     };
