@@ -241,6 +241,9 @@ pub(crate) fn expunge(machine: &Machine) -> Result<Expunge, Error> {
     }
 }
 
+/// Whether disks that the user attached later go with the machine too.
+pub(crate) const DELETES_ATTACHED_VOLUMES: bool = false;
+
 /// Whether the data disks of a machine go with it: that with which it was made, unless the user keeps it.
 pub(crate) fn deletes_volumes(machine: &Machine) -> bool {
     options::has_data_disk(machine) && !options::is_on(machine, KEEP_VOLUMES)

@@ -365,6 +365,9 @@ pub(crate) fn expunge(machine: &Machine) -> Result<Expunge, Error> {
     })
 }
 
+/// Whether disks that the user attached later go with the machine too: the option says so.
+pub(crate) const DELETES_ATTACHED_VOLUMES: bool = true;
+
 /// Whether the data disks of a machine go with it.
 pub(crate) fn deletes_volumes(machine: &Machine) -> bool {
     options::is_on(machine, DELETE_VOLUMES)

@@ -301,15 +301,16 @@ impl Removal<'_> {
                 return None;
             }
         };
-        // Those that the user has attached since are not the driver's. If its own are not known, the creation was
-        // interrupted, and nobody has attached any.
+        // Those that the user has attached since are not the driver's, unless the user says so. If its own are not known,
+        // the creation was interrupted, and nobody has attached any.
         let own = self.saved.data_volumes();
         attached.retain(|volume| {
             doomed.contains(&volume.id)
                 || are_deleted
-                    && own
-                        .as_ref()
-                        .is_none_or(|own| own.contains(&volume.id.as_str()))
+                    && (flavour::DELETES_ATTACHED_VOLUMES
+                        || own
+                            .as_ref()
+                            .is_none_or(|own| own.contains(&volume.id.as_str())))
         });
         if attached.is_empty() {
             return Some(doomed);

@@ -297,7 +297,7 @@ fn check_ranges(zone: &Zone, networks: &Networks, settings: &Settings) -> Result
     let is_direct = match settings.address {
         AddressMode::Private => true,
         AddressMode::Auto => {
-            settings.public_ip.is_none() && networks.first().is_some_and(Network::is_shared)
+            settings.public_ip.is_none() && networks.main().is_some_and(Network::is_shared)
         }
         AddressMode::PortForward | AddressMode::StaticNat => false,
     };

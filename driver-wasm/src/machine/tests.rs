@@ -4,8 +4,8 @@ use super::*;
 use crate::contract::http::Method;
 use crate::contract::keys::KeyType;
 use crate::contract::types::{self, ErrorKind, MachineStatus, State, Value};
-use crate::flavour::CLOUD;
 use crate::flavour::members::{ADDRESS as ADDRESS_MEMBER, ADDRESS_ID, KEY_PAIR, VM_ID};
+use crate::flavour::{self, CLOUD};
 use crate::options::{
     ADDRESS, API_KEY, CPU, CPU_SPEED, Expunge, MEMORY, PUBLIC_IP, SERVICE_OFFERING, TEMPLATE, ZONE,
 };
@@ -860,10 +860,15 @@ mod remove {
             }
             let mut machine = with(&saved_members.to_string());
             let offering = (
-                "btcloud-disk-offering".to_owned(),
+                crate::options::DISK_OFFERING.to_owned(),
                 Value::Text("d".to_owned()),
             );
             machine.options.push(offering);
+            if !flavour::deletes_volumes(&machine) {
+                remove(&host, &machine).unwrap();
+                assert_eq!(host.server.borrow().volumes.len(), 2);
+                continue;
+            }
             remove(&host, &machine).unwrap();
             assert_eq!(host.server.borrow().volumes, left);
         }
