@@ -142,10 +142,7 @@ pub fn run(component: &[u8], settings: &Settings) -> Result<Report, Error> {
 
     let journal = Journal::default();
     let cloud = Cloud::start(journal.clone())?;
-    let loaded = Loaded {
-        driver,
-        description,
-    };
+    let loaded = Loaded::new(driver, description);
     let mut subject = Subject::new(loaded, journal, settings)?;
     manners::of_description(&mut subject, &cloud, &mut report)?;
     if subject.endpoint.is_some() {

@@ -129,21 +129,36 @@ impl LazyDriver {
             let reason = format!("it keeps an option as {key}, which is the host's own");
             return Err(sandbox::Error::Description(reason).into());
         }
-        let (name, grant) = installed.unzip();
-        let is_granted =
-            |command: &&String| grant.as_ref().is_none_or(|g| g.commands.contains(*command));
-        let commands = description.commands.iter().filter(is_granted);
-        Ok(Loaded {
-            commands: commands.cloned().collect(),
-            name: name.unwrap_or_else(|| description.name.clone()),
-            driver,
-            description,
-            grant,
+        Ok(match installed {
+            Some((name, grant)) => Loaded::granted(driver, description, name, grant),
+            None => Loaded::new(driver, description),
         })
     }
 }
 
 impl Loaded {
+    /// A driver that goes by its own name, and may call what its description lists.
+    pub(crate) fn new(driver: Driver, description: Description) -> Self {
+        Self {
+            name: description.name.clone(),
+            commands: description.commands.iter().cloned().collect(),
+            driver,
+            description,
+            grant: None,
+        }
+    }
+
+    /// A driver that is installed under a name, and may call what it was granted.
+    fn granted(driver: Driver, description: Description, name: String, grant: Grant) -> Self {
+        let mut loaded = Self::new(driver, description);
+        loaded.name = name;
+        loaded
+            .commands
+            .retain(|command| grant.commands.contains(command));
+        loaded.grant = Some(grant);
+        loaded
+    }
+
     /// Checks that endpoints are at hosts that the driver was granted.
     pub(super) fn check_hosts(&self, endpoints: &BTreeMap<String, Endpoint>) -> Result<(), Error> {
         let Some(grant) = &self.grant else {
