@@ -20,12 +20,7 @@ pub fn driver_named(name: &str) -> LazyDriver {
     if name == NAME {
         return driver();
     }
-    LazyDriver::installed(
-        Registry::of_user(),
-        name,
-        Limits::default(),
-        Cache::of_user(),
-    )
+    LazyDriver::installed(Registry::of_user(), name, Cache::of_user())
 }
 
 #[cfg(test)]

@@ -122,6 +122,13 @@ fn install_command() -> Command {
                 .help("Grant only endpoints at this host; can be given more than once [default: wherever the options say]"),
         )
         .arg(
+            Arg::new("limit")
+                .long("limit")
+                .value_name("LIMIT=NUMBER")
+                .action(ArgAction::Append)
+                .help("What one operation of the driver may use, such as memory-bytes=67108864; `driver show --json` lists all limits"),
+        )
+        .arg(
             Arg::new("signature")
                 .long("signature")
                 .value_name("FILE")
@@ -240,7 +247,26 @@ fn narrow(grant: &mut Grant, matches: &ArgMatches) -> Result<(), Failure> {
     grant.commands.retain(|command| !denied.contains(command));
     let hosts: BTreeSet<_> = given("host").into_iter().collect();
     grant.hosts = (!hosts.is_empty()).then_some(hosts);
+    grant.limits = limits(&given("limit"))?;
     Ok(())
+}
+
+/// The default limits with those that are given as `NAME=NUMBER` in their places.
+fn limits(given: &[String]) -> Result<Limits, Failure> {
+    let mut numbers = serde_json::Map::new();
+    for text in given {
+        let number = text
+            .split_once('=')
+            .and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
+        let (name, number) = number.ok_or_else(|| {
+            let error =
+                anyhow!("\"{text}\" is not a limit with a number, such as memory-bytes=67108864");
+            Failure::new(Exit::Usage, error)
+        })?;
+        numbers.insert(name.to_owned(), number.into());
+    }
+    serde_json::from_value(Json::Object(numbers))
+        .map_err(|e| Failure::new(Exit::Usage, anyhow!("there is no such limit: {e}")))
 }
 
 /// The trusted key by which a component is signed; nothing if it has no signature.
@@ -312,6 +338,9 @@ fn summary(description: &Description, grant: &Grant) -> Vec<String> {
     if !denied.is_empty() {
         lines.push(row("Not granted", join(&denied)));
     }
+    for (name, limit) in changed_limits(&grant.limits) {
+        lines.push(row("Limit", format!("{name} {limit}")));
+    }
     let names: BTreeSet<_> = description
         .options
         .iter()
@@ -319,6 +348,19 @@ fn summary(description: &Description, grant: &Grant) -> Vec<String> {
         .collect();
     lines.push(row("Options", join(&names)));
     lines
+}
+
+/// The limits that are not the default ones.
+fn changed_limits(limits: &Limits) -> Vec<(String, Json)> {
+    let members = |limits: &Limits| match serde_json::to_value(limits) {
+        Ok(Json::Object(members)) => members,
+        _ => serde_json::Map::new(),
+    };
+    let default = members(&Limits::default());
+    let members = members(limits).into_iter();
+    members
+        .filter(|(name, limit)| default.get(name) != Some(limit))
+        .collect()
 }
 
 fn join(items: &BTreeSet<String>) -> String {
@@ -447,7 +489,7 @@ fn list(registry: &Registry, is_json: bool) -> Result<(), Failure> {
 
 fn show(registry: &Registry, matches: &ArgMatches) -> Result<(), Failure> {
     let name = required_text(matches, "name");
-    let installed = registry.load(&name, Limits::default().component_size)?;
+    let installed = registry.load(&name)?;
     let description = describe(&installed.component)?;
     if matches.get_flag("json") {
         let options: Vec<Json> = description
@@ -485,7 +527,7 @@ fn verify(registry: &Registry, matches: &ArgMatches) -> Result<(), Failure> {
     let mut failed = false;
     for name in names {
         let verified = registry
-            .load(&name, Limits::default().component_size)
+            .load(&name)
             .map_err(Failure::from)
             .and_then(|installed| describe(&installed.component));
         match verified {

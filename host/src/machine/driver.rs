@@ -64,15 +64,14 @@ impl LazyDriver {
         Self::of(Source::Component(component.into()), limits, cache)
     }
 
-    /// The driver that is installed under a name.
-    pub fn installed(
-        registry: Option<Registry>,
-        name: &str,
-        limits: Limits,
-        cache: Option<Cache>,
-    ) -> Self {
+    /// The driver that is installed under a name, with the limits that it was granted.
+    pub fn installed(registry: Option<Registry>, name: &str, cache: Option<Cache>) -> Self {
         let name = name.to_owned();
-        Self::of(Source::Installed { registry, name }, limits, cache)
+        Self::of(
+            Source::Installed { registry, name },
+            Limits::default(),
+            cache,
+        )
     }
 
     fn of(source: Source, limits: Limits, cache: Option<Cache>) -> Self {
@@ -108,17 +107,19 @@ impl LazyDriver {
     }
 
     fn load(&self) -> Result<Loaded, Error> {
+        let mut limits = self.limits;
         let (component, installed) = match &self.source {
             Source::Component(component) => (Cow::Borrowed(component.as_ref()), None),
             Source::Installed { registry, name } => {
                 let not_installed = || registry::Error::NotInstalled(name.clone());
                 let registry = registry.as_ref().ok_or_else(not_installed)?;
-                let installed = registry.load(name, self.limits.component_size)?;
+                let installed = registry.load(name)?;
+                limits = installed.grant.limits;
                 let granted = Some((installed.name, installed.grant));
                 (Cow::Owned(installed.component), granted)
             }
         };
-        let driver = Driver::load(&component, self.limits, self.cache.as_ref())?;
+        let driver = Driver::load(&component, limits, self.cache.as_ref())?;
         let description = driver.describe()?;
         // An option in the place of such a member would tell the host where to write, or others whom to call.
         let mut keys = description

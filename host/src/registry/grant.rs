@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::Error;
 use crate::contract::Description;
 use crate::files;
+use crate::sandbox::Limits;
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
@@ -34,6 +35,9 @@ pub struct Grant {
     pub hosts: Option<BTreeSet<String>>,
     /// The key by which it was signed; nothing if it was not.
     pub signed_by: Option<String>,
+    /// What each of its operations may use.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 impl Grant {
@@ -47,6 +51,7 @@ impl Grant {
             commands: description.commands.iter().cloned().collect(),
             hosts: None,
             signed_by: None,
+            limits: Limits::default(),
         }
     }
 

@@ -233,16 +233,16 @@ impl Registry {
         Grant::read(&path)
     }
 
-    /// A driver, with a component of at most `limit` bytes.
+    /// A driver, with a component of at most the granted size.
     ///
     /// # Errors
     ///
     /// As [`Registry::grant`], or if the component is not the one that was granted something.
-    pub fn load(&self, name: &str, limit: usize) -> Result<Installed, Error> {
+    pub fn load(&self, name: &str) -> Result<Installed, Error> {
         let grant = self.grant(name)?;
         let path = self.0.join(name).join(COMPONENT);
-        let component =
-            files::read_bounded(&path, limit as u64).map_err(|e| Error::file(&path, e))?;
+        let component = files::read_bounded(&path, grant.limits.component_size as u64)
+            .map_err(|e| Error::file(&path, e))?;
         let found = digest(&component);
         if found != grant.sha256 {
             return Err(Error::Changed {
@@ -316,17 +316,18 @@ mod tests {
     fn a_driver_is_kept_and_removed() {
         let (_dir, registry) = registry();
         assert_eq!(registry.names().unwrap(), ["cloud"]);
-        let installed = registry.load("cloud", 100).unwrap();
+        let installed = registry.load("cloud").unwrap();
         assert_eq!(installed.component, b"component");
         assert_eq!(installed.grant, grant(b"component"));
-        assert!(matches!(registry.load("cloud", 5), Err(Error::File { .. })));
+        let mut tight = grant(b"component");
+        tight.limits.component_size = 5;
+        registry.install("tight", b"component", &tight).unwrap();
+        assert!(matches!(registry.load("tight"), Err(Error::File { .. })));
+        registry.remove("tight").unwrap();
         registry.remove("cloud").unwrap();
         assert!(registry.names().unwrap().is_empty());
         for gone in ["cloud", "../cloud", ""] {
-            assert!(matches!(
-                registry.load(gone, 100),
-                Err(Error::NotInstalled(_))
-            ));
+            assert!(matches!(registry.load(gone), Err(Error::NotInstalled(_))));
             assert!(matches!(registry.remove(gone), Err(Error::NotInstalled(_))));
         }
     }
@@ -336,12 +337,12 @@ mod tests {
         let (_dir, registry) = registry();
         let path = registry.0.join("cloud").join(COMPONENT);
         fs::write(&path, "another one").unwrap();
-        let error = registry.load("cloud", 100).unwrap_err();
+        let error = registry.load("cloud").unwrap_err();
         assert!(matches!(error, Error::Changed { .. }), "{error}");
         registry
             .install("cloud", b"another one", &grant(b"another one"))
             .unwrap();
-        registry.load("cloud", 100).unwrap();
+        registry.load("cloud").unwrap();
     }
 
     #[test]
@@ -352,7 +353,7 @@ mod tests {
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
             assert!(
-                matches!(registry.load("cloud", 100), Err(Error::Unsafe(_))),
+                matches!(registry.load("cloud"), Err(Error::Unsafe(_))),
                 "{path:?}"
             );
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
@@ -360,7 +361,7 @@ mod tests {
         let elsewhere = registry.0.join("elsewhere");
         fs::rename(&directory, &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &directory).unwrap();
-        assert!(matches!(registry.load("cloud", 100), Err(Error::Unsafe(_))));
+        assert!(matches!(registry.load("cloud"), Err(Error::Unsafe(_))));
     }
 
     #[test]

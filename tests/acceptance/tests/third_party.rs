@@ -210,6 +210,37 @@ fn a_grant_can_be_narrower_than_the_request() {
 }
 
 #[test]
+fn a_driver_has_the_limits_that_it_was_granted() {
+    let lab = Lab::new();
+    let install =
+        |arguments: &[&str]| driver(&lab, &[&["install", PROBE, "--yes"], arguments].concat());
+    for bad in ["memory-bytes", "memory-bytes=many", "memory=1"] {
+        assert!(
+            install(&["--limit", bad]).fails(2).contains("limit"),
+            "{bad}"
+        );
+    }
+    let limits = [
+        "--limit",
+        "memory-bytes=33554432",
+        "--limit",
+        "computation-ms=100",
+    ];
+    let outcome = install(&limits);
+    assert!(
+        outcome.ok().contains("Limit        memory-bytes 33554432"),
+        "{outcome:?}"
+    );
+    for (mode, error) in [
+        ("allocate", "it wants more than 33554432 bytes of memory"),
+        ("loop", "it computed for more than 0.1 seconds"),
+    ] {
+        let outcome = lab.run(&["create", "p1", "--driver", "probe", "--probe-mode", mode]);
+        assert!(outcome.fails(3).contains(error), "{outcome:?}");
+    }
+}
+
+#[test]
 fn a_signature_counts_by_a_trusted_key_alone() {
     let lab = Lab::new();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host/tests/minisign");
