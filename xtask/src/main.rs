@@ -58,18 +58,32 @@ fn lint() -> Result<()> {
         "warnings",
     ];
     run(cargo().args(clippy))?;
-    // The component's glue is only there for its own target.
-    let component = [
-        "--package",
-        "btcloud-driver",
+    // What of drivers is only there for their own target.
+    let components = [
+        "--package=btcloud-driver",
+        "--package=hetzner-driver",
         "--lib",
-        "--target",
-        "wasm32-wasip2",
+        "--target=wasm32-wasip2",
     ];
     run(cargo()
         .arg("clippy")
-        .args(component)
+        .args(components)
         .args(["--quiet", "--", "-D", "warnings"]))?;
+    // The template is a workspace of its own.
+    let template = root().join("templates/driver");
+    run(cargo().args(["fmt", "--check"]).current_dir(&template))?;
+    run(cargo()
+        .args([
+            "clippy",
+            "--locked",
+            "--quiet",
+            "--release",
+            "--target=wasm32-wasip2",
+        ])
+        .arg("--target-dir")
+        .arg(target_dir().join("template"))
+        .args(["--", "-D", "warnings"])
+        .current_dir(&template))?;
     run(cargo()
         .args(["doc", "--workspace", "--no-deps", "--quiet"])
         .env("RUSTDOCFLAGS", "-D warnings"))

@@ -1,11 +1,12 @@
 //! `cargo xtask test`: every test of the workspace, with the programs that the tests use.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::{Result, cargo, is_installed, output, root, setup, target_dir};
 
-/// A program that is not ours, with which tests drive ours.
+/// What is made with programs from elsewhere, and tests need.
 struct Foreign {
     /// What it is.
     name: &'static str,
@@ -47,7 +48,16 @@ const FOREIGN: [Foreign; 4] = [
         variable: "CLOUDSTACK_TEST_PYTHON",
         provide: install_cs,
     },
+    Foreign {
+        name: "the driver in Python, built by componentize-py from PyPI",
+        tests: "python_driver",
+        variable: "TEST_PYTHON_DRIVER",
+        provide: build_python_driver,
+    },
 ];
+
+/// The version of componentize-py that builds the driver in Python; the guide names it too.
+const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 
 /// Runs the tests; `arguments` go to the test programs, such as a part of a test's name.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
@@ -109,25 +119,57 @@ fn build_go_client(name: &str, package: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Installs the client `cs` into an environment of its own, and tells its Python.
+/// Installs the client `cs`, and tells its Python.
 fn install_cs() -> Result<PathBuf> {
+    install_python("cs", "cs==5.2.0")
+}
+
+/// Installs a package from PyPI, by which a module comes, into an environment of its own, and tells its Python.
+fn install_python(module: &str, package: &str) -> Result<PathBuf> {
     if !is_installed("python3") {
         return Err("Python 3 is not installed".to_owned());
     }
-    let environment = target_dir().join("clients").join("cs");
+    let environment = target_dir().join("clients").join(package);
     let python = environment.join("bin").join("python");
-    if !has_cs(&python) {
-        println!("Installing cs with pip");
+    let import = format!("import {module}");
+    if output(Command::new(&python).args(["-c", &import])).is_err() {
+        println!("Installing {package} with pip");
         output(
             Command::new("python3")
                 .args(["-m", "venv", "--clear"])
                 .arg(&environment),
         )?;
-        output(Command::new(&python).args(["-m", "pip", "install", "--quiet", "cs==5.2.0"]))?;
+        output(Command::new(&python).args(["-m", "pip", "install", "--quiet", package]))?;
     }
     Ok(python)
 }
 
-fn has_cs(python: &Path) -> bool {
-    output(Command::new(python).args(["-c", "import cs"])).is_ok()
+/// Builds the component of the driver in Python, unless that has been done since its sources changed.
+fn build_python_driver() -> Result<PathBuf> {
+    let source = root().join("tests/drivers/python");
+    let component = target_dir().join("clients").join("hetzner_py.wasm");
+    let python = install_python("componentize_py", COMPONENTIZE_PY)?;
+    let changed = |path: &Path| {
+        path.metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    };
+    let wit = fs::read_dir(root().join("wit")).map_err(|e| e.to_string())?;
+    let wit = wit.flatten().map(|entry| entry.path());
+    let sources = wit.chain([source.join("hetzner_py.py"), python.clone()]);
+    if changed(&component) < sources.filter_map(|path| changed(&path)).max() {
+        println!("Building the driver in Python");
+        output(
+            Command::new(python.with_file_name("componentize-py"))
+                .arg("--wit-path")
+                .arg(root().join("wit"))
+                .args(["--world", "driver", "componentize", "hetzner_py"])
+                .arg("--python-path")
+                .arg(&source)
+                .arg("--output")
+                .arg(&component)
+                .env("PYTHONDONTWRITEBYTECODE", "1"),
+        )?;
+    }
+    Ok(component)
 }
