@@ -37,19 +37,67 @@ impl Error {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+    use sha2::{Digest as _, Sha256};
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
+
+    /// The versions that were given to authors of drivers, with the digests of their files.
+    const FROZEN: [(&str, &str); 1] = [(
+        "0.1.0",
+        "fd731d1e3494b4a8643b42c9632ef66393e3fcb0df583a8bc00df57917118aea",
+    )];
+
+    fn wit() -> &'static Path {
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit"))
+    }
+
+    /// The WIT files of a directory, by name.
+    fn files(directory: &Path) -> BTreeMap<String, String> {
+        let entries = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let files = entries.filter(|path| path.extension().is_some_and(|e| e == "wit"));
+        files
+            .map(|path| {
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                (name, fs::read_to_string(path).unwrap())
+            })
+            .collect()
+    }
+
     #[test]
     fn the_version_is_the_packages() {
-        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
-        let mut seen = 0;
-        for file in files {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let files = files(wit());
+        assert!(!files.is_empty());
+        for text in files.values() {
             let package = text.lines().next().unwrap();
-            assert_eq!(
-                package,
-                format!("package {}@{};", super::PACKAGE, super::VERSION)
-            );
-            seen += 1;
+            assert_eq!(package, format!("package {PACKAGE}@{VERSION};"));
         }
-        assert!(seen > 0);
+    }
+
+    #[test]
+    fn what_drivers_have_been_built_for_never_changes() {
+        let directories = fs::read_dir(wit().join("frozen")).unwrap();
+        let frozen = directories.filter(|entry| entry.as_ref().unwrap().path().is_dir());
+        assert_eq!(frozen.count(), FROZEN.len());
+        for (version, digest) in FROZEN {
+            let files = files(&wit().join("frozen").join(version));
+            let mut hasher = Sha256::new();
+            for (name, text) in &files {
+                hasher.update(name);
+                hasher.update([0]);
+                hasher.update(text);
+            }
+            assert_eq!(format!("{:x}", hasher.finalize()), digest, "{version}");
+        }
+    }
+
+    #[test]
+    fn a_contract_that_differs_from_a_frozen_one_has_another_version() {
+        if FROZEN.iter().any(|(version, _)| *version == VERSION) {
+            assert_eq!(files(wit()), files(&wit().join("frozen").join(VERSION)));
+        }
     }
 }

@@ -18,7 +18,7 @@ struct Foreign {
     provide: fn() -> Result<PathBuf>,
 }
 
-const FOREIGN: [Foreign; 4] = [
+const FOREIGN: [Foreign; 5] = [
     Foreign {
         name: "docker-machine 0.16.2, built from its Go module",
         tests: "docker_machine_client",
