@@ -13,6 +13,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use cloudstack_simulator::{Behaviour, Builder, CloudConfig, Fault, Simulator};
@@ -83,6 +84,8 @@ pub struct Lab {
     /// The cloud.
     pub cloud: Simulator,
     home: TempDir,
+    /// Files with keys that the test itself has put there, as long as they are as they were.
+    planted: Mutex<Vec<(PathBuf, Vec<u8>)>>,
 }
 
 impl Default for Lab {
@@ -112,6 +115,7 @@ impl Lab {
         Self {
             cloud: cloud.start().expect("a cloud"),
             home: tempfile::tempdir().expect("a directory"),
+            planted: Mutex::default(),
         }
     }
 
@@ -177,6 +181,17 @@ impl Lab {
         serde_json::from_slice(&text.expect("config.json")).expect("JSON")
     }
 
+    /// Puts a `config.json` there, which may have keys in it, as older drivers kept them.
+    pub fn put_config(&self, machine: &str, config: &serde_json::Value) {
+        let path = self.machine_directory(machine).join("config.json");
+        let contents = config.to_string().into_bytes();
+        fs::write(&path, &contents).expect("a file");
+        self.planted
+            .lock()
+            .expect("no panic")
+            .push((path, contents));
+    }
+
     /// A command in the user's environment: with the account's keys, and the plugin in the search path.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -210,19 +225,84 @@ impl Lab {
         command
     }
 
-    /// Runs a command to its end. Whatever it is, it must not show the account's secret key.
+    /// Runs a command to its end. Whatever it is, it must neither show nor leave a key.
     pub fn finish(&self, command: &mut Command) -> Outcome {
+        let program = command.get_program().to_owned();
         let output = command
             .output()
-            .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+            .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+        self.outcome(output)
+    }
+
+    /// How a command ended, which must neither have shown nor left a key.
+    pub fn outcome(&self, output: Output) -> Outcome {
         let outcome = Outcome::from(output);
-        for text in [&outcome.stdout, &outcome.stderr] {
-            assert!(
-                !text.contains(self.cloud.secret_key()),
-                "the secret key is shown: {text}"
-            );
-        }
+        let keys = Keys::of(&self.cloud);
+        keys.are_not_in("the standard output", outcome.stdout.as_bytes());
+        keys.are_not_in("the standard error", outcome.stderr.as_bytes());
+        self.search();
         outcome
+    }
+
+    /// Fails if a key is in another file than that of a machine's secrets.
+    fn search(&self) {
+        let planted = self.planted.lock().expect("no panic");
+        Keys::of(&self.cloud).are_not_below(self.home(), &planted);
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.search();
+        }
+    }
+}
+
+/// The keys of an account, which must be found nowhere but in their file.
+#[derive(Clone)]
+pub struct Keys([String; 2]);
+
+impl Keys {
+    /// Those of the cloud's first account.
+    pub fn of(cloud: &Simulator) -> Self {
+        Self([cloud.api_key().to_owned(), cloud.secret_key().to_owned()])
+    }
+
+    /// Fails if a key is in what a program has written.
+    ///
+    /// # Panics
+    ///
+    /// If one is.
+    pub fn are_not_in(&self, place: &str, contents: &[u8]) {
+        let text = String::from_utf8_lossy(contents);
+        let has_key = self.0.iter().any(|key| text.contains(key));
+        assert!(!has_key, "a key is in {place}");
+    }
+
+    /// Fails if a key is in a file, apart from `planted` ones and those of machines' secrets.
+    ///
+    /// # Panics
+    ///
+    /// If one is.
+    pub fn are_not_below(&self, directory: &Path, planted: &[(PathBuf, Vec<u8>)]) {
+        // What is gone while it is looked at needs no search.
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let Ok(file_type) = entry.file_type() else {
+                continue;
+            };
+            if file_type.is_dir() {
+                self.are_not_below(&path, planted);
+            }
+            if !file_type.is_file() || path.ends_with("secrets.json") {
+                continue;
+            }
+            let contents = fs::read(&path).unwrap_or_default();
+            if !planted.contains(&(path.clone(), contents.clone())) {
+                self.are_not_in(&path.display().to_string(), &contents);
+            }
+        }
     }
 }
 
@@ -270,6 +350,7 @@ pub struct Plugin {
     /// Where it listens.
     pub address: String,
     lines: BufReader<std::process::ChildStdout>,
+    keys: Keys,
 }
 
 impl Plugin {
@@ -292,6 +373,7 @@ impl Plugin {
             process,
             address: address.trim_end().to_owned(),
             lines,
+            keys: Keys::of(&lab.cloud),
         }
     }
 
@@ -299,6 +381,8 @@ impl Plugin {
     pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).expect("a line");
+        self.keys
+            .are_not_in("the plugin's standard output", line.as_bytes());
         line.trim_end().to_owned()
     }
 
@@ -308,6 +392,11 @@ impl Plugin {
         let mut stderr = String::new();
         if let Some(mut pipe) = self.process.stderr.take() {
             pipe.read_to_string(&mut stderr).expect("UTF-8");
+        }
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).expect("UTF-8");
+        for text in [&stderr, &rest] {
+            self.keys.are_not_in("the plugin's output", text.as_bytes());
         }
         (status.code().unwrap_or(-1), stderr)
     }

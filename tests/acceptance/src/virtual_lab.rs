@@ -21,6 +21,8 @@ use netrpc::gob::{Type, Value};
 use netrpc::rpc::{Client, EMPTY, Settings};
 use tempfile::TempDir;
 
+use crate::Keys;
+
 /// How long an exchange may take in real time, so that an answer that never comes takes no minute.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -66,13 +68,16 @@ impl TimeSource for SharedTime {
     }
 }
 
-/// Keeps what the user would read to itself.
-#[derive(Debug)]
-struct Silence;
+/// Sees to it that what the user would read has no key in it.
+struct Watch(Keys);
 
-impl Reporter for Silence {
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: &str, _: u32, _: u32) {}
+impl Reporter for Watch {
+    fn log(&self, _: Level, line: &str) {
+        self.0.are_not_in("a line", line.as_bytes());
+    }
+    fn progress(&self, step: &str, _: u32, _: u32) {
+        self.0.are_not_in("a step", step.as_bytes());
+    }
 }
 
 /// A user with a store, an account in a simulated cloud, and all the time in the world.
@@ -128,7 +133,7 @@ impl VirtualLab {
             found.map(|(_, value)| value.clone())
         };
         let surroundings = Surroundings {
-            reporter: Arc::new(Silence),
+            reporter: Arc::new(Watch(Keys::of(&self.cloud))),
             cancel: self.cancel.clone(),
             variables: Arc::new(variables),
             time: Arc::new(SharedTime(self.clock.clone(), Arc::clone(&self.on_sleep))),
@@ -145,9 +150,17 @@ impl VirtualLab {
     pub fn create(&self, name: &str, flags: &Flags) -> Result<(), Error> {
         let machine = self.machine(Record::new(name, self.store.path()));
         machine.configure(flags)?;
-        machine.check()?;
+        self.watched(machine.check())?;
         self.store.create(name, &machine.record()?, builtin::NAME)?;
-        machine.create().map(drop)
+        self.watched(machine.create().map(drop))
+    }
+
+    /// Fails if an error has a key in it.
+    fn watched<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result.inspect_err(|error| {
+            let text = format!("{error} {:?}", error.hint());
+            Keys::of(&self.cloud).are_not_in("an error", text.as_bytes());
+        })
     }
 
     /// Creates a machine as a docker-machine client does, through the plugin's door.
@@ -218,11 +231,19 @@ impl VirtualLab {
     ///
     /// What the machine service tells.
     pub fn change(&self, name: &str, change: Change) -> Result<(), Error> {
-        self.stored(name).change(change)?;
+        self.watched(self.stored(name).change(change))?;
         if change == Change::Remove {
             self.store.remove(name)?;
         }
         Ok(())
+    }
+}
+
+impl Drop for VirtualLab {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            Keys::of(&self.cloud).are_not_below(self.store.path(), &[]);
+        }
     }
 }
 

@@ -442,7 +442,7 @@ fn an_interrupted_creation_leaves_nothing() {
             lab.cloud.inventory() != before && lab.has_machine("m1")
         });
         signal(&host, terminating);
-        let outcome = Outcome::from(host.wait_with_output().unwrap());
+        let outcome = lab.outcome(host.wait_with_output().unwrap());
         assert!(outcome.fails(130).contains("interrupted"), "{outcome:?}");
         assert_eq!(lab.cloud.inventory(), before);
         assert!(!lab.machine_directory("m1").exists());

@@ -220,7 +220,7 @@ fn a_machine_of_the_driver_of_2016_is_taken_over(client: &Client) {
         "SecretKey": lab.cloud.secret_key(), "VerifySSL": false, "Zone": "z", "Template": "t",
         "ServiceOffering": "s", "SSHKeypair": new["SSHKeypair"], "Unknown": {"to": ["us"]},
     });
-    fs::write(&path, config.to_string()).unwrap();
+    lab.put_config("m1", &config);
     fs::remove_file(lab.machine_directory("m1").join("secrets.json")).unwrap();
 
     let run = |arguments: &[&str]| {

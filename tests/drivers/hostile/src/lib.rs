@@ -1,5 +1,5 @@
 //! A driver for tests that attacks the host. Its option `hostile-mode` tells how, and `hostile-request` with what; where
-//! there are no options yet, in `describe` and `survey`, [`MARK`] does.
+//! there are no options yet, in `describe`, [`MARK`] does.
 //!
 //! The crate is empty on any other target than WebAssembly: a component's exports have names that no native linker takes.
 
@@ -198,7 +198,7 @@ impl Guest for Hostile {
         }
     }
 
-    fn survey(_: Vec<(String, Value)>) -> Result<Vec<FoundMachine>, Error> {
+    fn survey(options: Vec<(String, Value)>) -> Result<Vec<FoundMachine>, Error> {
         let found = || FoundMachine {
             name: "m1".to_owned(),
             id: "0123456789abcdef0123".to_owned(),
@@ -210,25 +210,29 @@ impl Guest for Hostile {
             change(&mut machine);
             Ok(vec![machine])
         };
-        match mark().as_str() {
-            "survey loop" => endless(),
-            "survey panic" => panic!("{ESCAPES}"),
-            "survey crowd" => Ok(vec![found(); 500_000]),
-            "survey many" => Ok((0..20_000)
+        // The mode is the end of the endpoint, which is all that a driver sees here.
+        let endpoint = options.iter().find_map(|(_, value)| match value {
+            Value::Text(url) => Some(url.clone()),
+            _ => None,
+        });
+        let endpoint = endpoint.unwrap_or_default();
+        match endpoint.rsplit('/').next().unwrap_or_default() {
+            "loop" => endless(),
+            "panic" => panic!("{ESCAPES}"),
+            "crowd" => Ok(vec![found(); 500_000]),
+            "many" => Ok((0..20_000)
                 .map(|i| FoundMachine {
                     id: format!("{i:020x}"),
                     ..found()
                 })
                 .collect()),
-            "survey parts" => with(&|m| m.parts = vec![String::new(); 20_000]),
-            "survey huge" => with(&|m| m.parts = vec!["x".repeat(HUGE)]),
-            "survey escapes" => with(&|m| m.parts = vec![ESCAPES.to_owned()]),
-            "survey name" => with(&|m| m.name = "../../m1".to_owned()),
-            "survey id" => with(&|m| m.id = "*".to_owned()),
-            "survey saved" => with(&|m| m.saved = "{\"StorePath\": \"/\"}".to_owned()),
-            "survey large" => {
-                with(&|m| m.saved = format!("{{\"a\": \"{}\"}}", "x".repeat(1_000_000)))
-            }
+            "parts" => with(&|m| m.parts = vec![String::new(); 20_000]),
+            "huge" => with(&|m| m.parts = vec!["x".repeat(HUGE)]),
+            "escapes" => with(&|m| m.parts = vec![ESCAPES.to_owned()]),
+            "name" => with(&|m| m.name = "../../m1".to_owned()),
+            "id" => with(&|m| m.id = "*".to_owned()),
+            "saved" => with(&|m| m.saved = "{\"StorePath\": \"/\"}".to_owned()),
+            "large" => with(&|m| m.saved = format!("{{\"a\": \"{}\"}}", "x".repeat(1_000_000))),
             _ => Ok(vec![found()]),
         }
     }
@@ -325,9 +329,7 @@ fn attack_by(mode: &str, machine: &Machine) -> Result<(), Error> {
             ))
         }
         "loop keys" => loop {
-            for kind in [KeyType::Rsa, KeyType::Ed25519] {
-                keys::ssh_public_key(kind)?;
-            }
+            keys::ssh_public_key(KeyType::Ed25519)?;
         },
         "sleep" => {
             sleep();

@@ -37,11 +37,13 @@ fn unknown(of: &str, kind: &'static str, name: &str) -> ConfigError {
     }
 }
 
-/// A random key in the form of CloudStack's: 86 characters of URL-safe base64.
+/// A random key in the form of CloudStack's: 86 characters of URL-safe base64. It begins like every other, so that whoever
+/// has run tests can search for keys in what they have written.
 fn random_key() -> String {
     use base64::Engine as _;
     let bytes: Vec<u8> = (0..4).flat_map(|_| Uuid::new_v4().into_bytes()).collect();
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+    let random = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    format!("CANARY-{}", &random[7..])
 }
 
 impl World {
