@@ -27,11 +27,13 @@ pub(crate) fn build(directory: &str, library: &str) -> Result<PathBuf, Box<dyn e
         .ok_or("the driver's package is in no workspace")?;
     let sources = [
         package.join("src"),
+        package.join("build.rs"),
         package.join("Cargo.toml"),
         workspace.join("Cargo.lock"),
         workspace.join("wit"),
     ];
-    for source in sources {
+    // One that is not there would count as changed each time.
+    for source in sources.iter().filter(|source| source.exists()) {
         println!("cargo::rerun-if-changed={}", source.display());
     }
     let target_dir = Path::new(&variable("OUT_DIR")?).join("component");

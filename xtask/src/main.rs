@@ -18,7 +18,7 @@ Usage: cargo xtask CHORE
   test   run every test of the workspace; says what it skips and why
   lint   check formatting and lints
   fuzz   fuzz what peers send, each target for 60 s or the seconds given; installs cargo-fuzz if it is missing
-  build  build the driver component and the host";
+  build  build the programs, and the driver components into target/components";
 
 /// Why a chore failed, for the one who started it.
 type Result<T> = std::result::Result<T, String>;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         ["lint"] => lint(),
         ["fuzz"] => fuzz::run_all(None),
         ["fuzz", seconds] => fuzz::run_all(Some(seconds)),
-        ["build"] => setup::build(),
+        ["build"] => setup::build().and_then(|()| setup::components()),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -61,6 +61,7 @@ fn lint() -> Result<()> {
     // What of drivers is only there for their own target.
     let components = [
         "--package=btcloud-driver",
+        "--package=cloudstack-driver",
         "--package=hetzner-driver",
         "--lib",
         "--target=wasm32-wasip2",

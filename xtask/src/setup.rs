@@ -1,5 +1,6 @@
 //! What has to be there before anything can be built.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -7,6 +8,9 @@ use crate::{Result, cargo, is_installed, output, root, run, target_dir};
 
 /// The target of driver components.
 const TARGET: &str = "wasm32-wasip2";
+
+/// The flavours of the driver.
+const FLAVOURS: [&str; 2] = ["btcloud", "cloudstack"];
 
 /// Sees to it that the driver component can be built, or builds it in another way and tells the host's build of it.
 pub(crate) fn prepare() -> Result<()> {
@@ -31,6 +35,7 @@ pub(crate) fn prepare() -> Result<()> {
     }
     eprintln!("{reason}\nBuilding the component with Debian's packages instead");
     let component = build_with_debian()
+        .map(|directory| directory.join(built_name(FLAVOURS[0])))
         .map_err(|e| format!("{e}\nThe driver component needs the target {TARGET}; add it with `rustup target add {TARGET}`."))?;
     // SAFETY: no other thread is there yet.
     #[expect(unsafe_code, reason = "the commands that follow inherit it")]
@@ -46,6 +51,48 @@ pub(crate) fn build() -> Result<()> {
     run(cargo().args(["build", "--workspace"]))
 }
 
+/// Builds the driver's components for users, into `target/components`.
+pub(crate) fn components() -> Result<()> {
+    let built = match has_target() {
+        true => {
+            run(&mut component_build())?;
+            target_dir().join(TARGET).join("component")
+        }
+        false => build_with_debian()?,
+    };
+    let directory = target_dir().join("components");
+    fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+    for flavour in FLAVOURS {
+        let component = directory.join(flavour).with_extension("wasm");
+        fs::copy(built.join(built_name(flavour)), &component)
+            .map_err(|e| format!("{}: {e}", component.display()))?;
+        println!("{}", component.display());
+    }
+    Ok(())
+}
+
+/// What a flavour's component is called where it is built.
+fn built_name(flavour: &str) -> String {
+    format!("{flavour}_driver.wasm")
+}
+
+/// The build of the components.
+fn component_build() -> Command {
+    let mut build = cargo();
+    build.args([
+        "build",
+        "--lib",
+        "--target",
+        TARGET,
+        "--profile",
+        "component",
+    ]);
+    for flavour in FLAVOURS {
+        build.arg("--package").arg(format!("{flavour}-driver"));
+    }
+    build
+}
+
 /// Whether the project's toolchain has the target's standard library.
 fn has_target() -> bool {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
@@ -56,8 +103,8 @@ fn has_target() -> bool {
     output(&mut command).is_ok_and(|directory| Path::new(directory.trim()).is_dir())
 }
 
-/// Builds the component with the compiler and the library source of Debian's packages, for machines whose rustup
-/// cannot fetch the target.
+/// Builds the components with the compiler and the library source of Debian's packages, for machines whose rustup
+/// cannot fetch the target. Tells the directory in which they are.
 fn build_with_debian() -> Result<PathBuf> {
     const PACKAGES: [&str; 3] = ["rustc-web", "rust-web-src", "wasi-libc"];
     if !is_installed("apt-get") {
@@ -100,29 +147,14 @@ fn build_with_debian() -> Result<PathBuf> {
 
     let target_dir = target_dir().join("debian-component");
     let libc_dir = libc.parent().unwrap_or(libc);
-    let mut build = cargo();
+    let mut build = component_build();
     build
-        .args([
-            "build",
-            "--package",
-            "btcloud-driver",
-            "--lib",
-            "--target",
-            TARGET,
-        ])
-        .args([
-            "--profile",
-            "component",
-            "-Zbuild-std=std,panic_abort",
-            "--target-dir",
-        ])
+        .args(["-Zbuild-std=std,panic_abort", "--target-dir"])
         .arg(&target_dir)
         .env("PATH", path)
         .env("RUSTC", rustc)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", format!("-L native={}", libc_dir.display()));
     run(&mut build)?;
-    Ok(target_dir
-        .join(TARGET)
-        .join("component/btcloud_driver.wasm"))
+    Ok(target_dir.join(TARGET).join("component"))
 }

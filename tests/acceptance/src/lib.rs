@@ -2,7 +2,9 @@
 //!
 //! `cargo xtask test` builds the programs first; so does `cargo build --workspace`.
 
+pub mod api;
 pub mod client;
+pub mod documentation;
 pub mod engine;
 pub mod hurry;
 pub mod tls;
@@ -29,6 +31,9 @@ pub const HOSTILE: &str = env!("HOSTILE_DRIVER");
 
 /// The component of the third-party driver `hetzner`.
 pub const HETZNER: &str = env!("HETZNER_DRIVER");
+
+/// The component of the driver for any CloudStack cloud.
+pub const CLOUDSTACK: &str = env!("CLOUDSTACK_DRIVER");
 
 /// The options of a machine in the simulated cloud's advanced zone.
 pub const OPTIONS: [&str; 6] = [

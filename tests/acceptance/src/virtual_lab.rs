@@ -1,17 +1,19 @@
-//! A laboratory in virtual time: the machine service with the built-in component, real HTTP and signatures, and the
+//! A laboratory in virtual time: the machine service with a component of the driver, real HTTP and signatures, and the
 //! simulated cloud. Nothing sleeps: what waits moves the clock that host and cloud share.
 
-use std::fmt;
+use std::borrow::Cow;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fmt, fs};
 
 use btcloud_host::builtin;
 use btcloud_host::capability::clock::{Cancel, TimeSource};
 use btcloud_host::capability::http;
 use btcloud_host::capability::log::{Level, Reporter};
+use btcloud_host::contract::Description;
 use btcloud_host::machine::{Error, Flag, Flags, LazyDriver, Machine, Record, Store, Surroundings};
 use btcloud_host::plugin;
 use btcloud_host::plugin::wire::{self, FlagValue};
@@ -26,9 +28,52 @@ use crate::Keys;
 /// How long an exchange may take in real time, so that an answer that never comes takes no minute.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Compiled once for all tests of a program.
-static DRIVER: LazyLock<Arc<LazyDriver>> =
-    LazyLock::new(|| Arc::new(LazyDriver::new(builtin::COMPONENT, Limits::default(), None)));
+/// A flavour of the driver.
+#[derive(Debug)]
+pub struct Flavour {
+    /// The driver's name.
+    name: &'static str,
+    /// The variables of the endpoint, the API key and the secret key.
+    variables: [&'static str; 3],
+    driver: Arc<LazyDriver>,
+}
+
+impl Flavour {
+    fn new(
+        name: &'static str,
+        variables: [&'static str; 3],
+        component: impl Into<Cow<'static, [u8]>>,
+    ) -> Self {
+        let driver = Arc::new(LazyDriver::new(component, Limits::default(), None));
+        Self {
+            name,
+            variables,
+            driver,
+        }
+    }
+
+    /// What the driver is.
+    pub fn description(&self) -> Description {
+        self.driver.loaded().expect("a driver").description.clone()
+    }
+}
+
+/// The built-in driver. Like the other one it is compiled once for all tests of a program.
+pub static BTCLOUD: LazyLock<Flavour> = LazyLock::new(|| {
+    let variables = ["BTCLOUD_ENDPOINT", "BTCLOUD_API_KEY", "BTCLOUD_SECRET_KEY"];
+    Flavour::new(builtin::NAME, variables, builtin::COMPONENT)
+});
+
+/// The driver for any CloudStack cloud.
+pub static CLOUDSTACK: LazyLock<Flavour> = LazyLock::new(|| {
+    let variables = [
+        "CLOUDSTACK_API_URL",
+        "CLOUDSTACK_API_KEY",
+        "CLOUDSTACK_SECRET_KEY",
+    ];
+    let component = fs::read(crate::CLOUDSTACK).expect("the component");
+    Flavour::new("cloudstack", variables, component)
+});
 
 /// What is done while somebody sleeps.
 type OnSleep = Box<dyn FnMut() + Send>;
@@ -90,13 +135,19 @@ pub struct VirtualLab {
     pub cancel: Cancel,
     client: http::Client,
     on_sleep: Arc<Mutex<Option<OnSleep>>>,
+    flavour: &'static Flavour,
     store: Store,
     _directory: TempDir,
 }
 
 impl VirtualLab {
-    /// A user of that cloud.
+    /// A user of that cloud, with the built-in driver.
     pub fn of(cloud: Builder) -> Self {
+        Self::with_driver(&BTCLOUD, cloud)
+    }
+
+    /// A user of that cloud.
+    pub fn with_driver(flavour: &'static Flavour, cloud: Builder) -> Self {
         let clock = ManualClock::new();
         let cloud = cloud.clock(clock.clone()).signature_clock(clock.clone());
         // In memory where that is possible, since what is saved is forced to the disk each time.
@@ -112,6 +163,7 @@ impl VirtualLab {
             cancel: Cancel::default(),
             client: http::Client::default().with_limit(PATIENCE),
             on_sleep: Arc::default(),
+            flavour,
             store: Store::at(directory.path().to_owned()),
             _directory: directory,
         }
@@ -123,13 +175,15 @@ impl VirtualLab {
     }
 
     fn machine(&self, record: Record) -> Machine {
-        let account = [
-            ("BTCLOUD_ENDPOINT", self.cloud.url().to_owned()),
-            ("BTCLOUD_API_KEY", self.cloud.api_key().to_owned()),
-            ("BTCLOUD_SECRET_KEY", self.cloud.secret_key().to_owned()),
+        let values = [
+            self.cloud.url().to_owned(),
+            self.cloud.api_key().to_owned(),
+            self.cloud.secret_key().to_owned(),
         ];
+        let names = self.flavour.variables;
         let variables = move |name: &str| {
-            let found = account.iter().find(|(variable, _)| *variable == name);
+            let mut account = names.iter().zip(&values);
+            let found = account.find(|(variable, _)| **variable == name);
             found.map(|(_, value)| value.clone())
         };
         let surroundings = Surroundings {
@@ -139,7 +193,7 @@ impl VirtualLab {
             time: Arc::new(SharedTime(self.clock.clone(), Arc::clone(&self.on_sleep))),
             client: self.client.clone(),
         };
-        Machine::new(Arc::clone(&DRIVER), surroundings, record)
+        Machine::new(Arc::clone(&self.flavour.driver), surroundings, record)
     }
 
     /// Creates a machine as docker-machine does: checks, stores, makes; and keeps it in the store if that fails.
@@ -151,7 +205,8 @@ impl VirtualLab {
         let machine = self.machine(Record::new(name, self.store.path()));
         machine.configure(flags)?;
         self.watched(machine.check())?;
-        self.store.create(name, &machine.record()?, builtin::NAME)?;
+        let record = machine.record()?;
+        self.store.create(name, &record, self.flavour.name)?;
         self.watched(machine.create().map(drop))
     }
 
@@ -187,7 +242,7 @@ impl VirtualLab {
         let mut record = Record::default();
         record.merge(&json).map_err(|e| e.to_string())?;
         self.store
-            .create(name, &record, builtin::NAME)
+            .create(name, &record, self.flavour.name)
             .map_err(|e| e.to_string())?;
         door.call("Create").map(drop)
     }
@@ -212,6 +267,19 @@ impl VirtualLab {
             self.store.remove(name).map_err(|e| e.to_string())?;
         }
         Ok(())
+    }
+
+    /// Puts the `config.json` of a machine into the store, as if another driver had made that.
+    pub fn store_config(&self, name: &str, config: &serde_json::Value) {
+        let directory = self.store.directory(name);
+        fs::create_dir_all(&directory).expect("a directory");
+        fs::write(directory.join("config.json"), config.to_string()).expect("a file");
+    }
+
+    /// A machine's `config.json`.
+    pub fn config(&self, name: &str) -> serde_json::Value {
+        let text = fs::read(self.store.directory(name).join("config.json"));
+        serde_json::from_slice(&text.expect("config.json")).expect("JSON")
     }
 
     /// A machine as another process finds it in the store.
@@ -284,7 +352,7 @@ impl Door {
     }
 }
 
-/// Flags from texts; a text with a comma is a list.
+/// Flags of the built-in driver from texts; a text with a comma is a list.
 pub fn flags(options: &[(&str, &str)]) -> Flags {
     let flag = |(name, value): &(&str, &str)| {
         let flag = match value.split_once(',') {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use acceptance::documentation::check_options;
 use acceptance::tls::TlsFront;
 use acceptance::{Lab, OPTIONS, Outcome, PROBE, program, signal, wait_until};
 use cloudstack_simulator::{AccountConfig, Fault};
@@ -770,34 +771,8 @@ fn a_certificate_is_verified_unless_the_user_says_otherwise() {
     );
 }
 
-/// The README's table of options is made from the component's description. `UPDATE_README=1` has this test write it.
 #[test]
-fn the_readme_has_the_drivers_options() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
-    let readme = fs::read_to_string(path).unwrap();
-    let described = btcloud_host::builtin::driver().loaded().unwrap();
-    let mut table =
-        "| flag | environment variable | default | meaning |\n|---|---|---|---|\n".to_owned();
-    for option in &described.description.options {
-        let default = match (&option.default, &option.required) {
-            (Some(default), _) => format!("`{default}`"),
-            (None, Some(_)) => "required".to_owned(),
-            (None, None) => String::new(),
-        };
-        let (name, variable, help) = (&option.name, &option.env, &option.help);
-        table.push_str(&format!(
-            "| `--{name}` | `{variable}` | {default} | {help} |\n"
-        ));
-    }
-    let (before, rest) = readme.split_once("<!-- options -->\n").unwrap();
-    let (written, after) = rest.split_once("<!-- end of options -->").unwrap();
-    if std::env::var_os("UPDATE_README").is_some() {
-        let text = format!("{before}<!-- options -->\n{table}<!-- end of options -->{after}");
-        fs::write(path, text).unwrap();
-    } else {
-        assert_eq!(
-            written, table,
-            "UPDATE_README=1 cargo test -p acceptance readme"
-        );
-    }
+fn the_readme_has_the_options() {
+    let driver = btcloud_host::builtin::driver().loaded().unwrap();
+    check_options("README.md", &driver.description);
 }

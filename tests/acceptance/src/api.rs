@@ -1,0 +1,83 @@
+//! The simulated cloud's API, called by the test itself: what others make in the cloud.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use cloudstack_simulator::signature::{encode, sign, string_to_sign};
+use serde_json::Value;
+
+use crate::virtual_lab::VirtualLab;
+
+/// The account's API in a laboratory in virtual time.
+#[derive(Clone, Copy)]
+pub struct Api<'l>(pub &'l VirtualLab);
+
+impl Api<'_> {
+    /// Calls a command, and tells its answer; of one that is carried out by a job, what that has come to.
+    ///
+    /// # Panics
+    ///
+    /// If it is refused or fails.
+    #[track_caller]
+    pub fn call(&self, command: &str, parameters: &[(&str, &str)]) -> Value {
+        let answer = self.request(command, parameters);
+        let Some(job) = answer["jobid"].as_str() else {
+            return answer;
+        };
+        self.0.clock.advance(Duration::from_secs(60));
+        let job = self.request("queryAsyncJobResult", &[("jobid", job)]);
+        assert_eq!(job["jobstatus"], 1, "{command}: {job}");
+        job["jobresult"].clone()
+    }
+
+    /// The id of what a list has under a name.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[track_caller]
+    pub fn id(
+        &self,
+        command: &str,
+        member: &str,
+        name: &str,
+        parameters: &[(&str, &str)],
+    ) -> String {
+        let list = self.call(command, parameters);
+        let mut items = list[member].as_array().into_iter().flatten();
+        let found = items.find(|item| item["name"] == name);
+        let id = found.and_then(|item| item["id"].as_str());
+        id.unwrap_or_else(|| panic!("{name} is not in {list}"))
+            .to_owned()
+    }
+
+    #[track_caller]
+    fn request(&self, command: &str, parameters: &[(&str, &str)]) -> Value {
+        let cloud = &self.0.cloud;
+        let mut all = vec![("command", command)];
+        all.extend([("apikey", cloud.api_key()), ("response", "json")]);
+        all.extend_from_slice(parameters);
+        let signature = sign(cloud.secret_key(), &string_to_sign(all.iter().copied()));
+        all.push(("signature", &signature));
+        let pairs = all
+            .iter()
+            .map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        let form = pairs.collect::<Vec<_>>().join("&");
+
+        let mut stream = TcpStream::connect(cloud.address()).expect("a connection");
+        write!(
+            stream,
+            "POST /client/api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+            form.len()
+        )
+        .expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("HTTP");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{command}: {answer}");
+        let answer: Value = serde_json::from_str(body).expect("JSON");
+        answer[format!("{}response", command.to_lowercase())].clone()
+    }
+}
