@@ -122,11 +122,13 @@ impl LazyDriver {
         let driver = Driver::load(&component, limits, self.cache.as_ref())?;
         let description = driver.describe()?;
         // An option in the place of such a member would tell the host where to write, or others whom to call.
+        // The SSH user may be an option, as in docker-machine's own drivers: it is held to the contract where it is told.
         let mut keys = description
             .options
             .iter()
             .filter_map(|option| option.config_key.as_ref());
-        if let Some(key) = keys.find(|key| record::is_reserved(key, &[])) {
+        let is_refused = |key: &&String| *key != "SSHUser" && record::is_reserved(key, &[]);
+        if let Some(key) = keys.find(is_refused) {
             let reason = format!("it keeps an option as {key}, which is the host's own");
             return Err(sandbox::Error::Description(reason).into());
         }

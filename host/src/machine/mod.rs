@@ -434,8 +434,8 @@ impl Machine {
     /// The user for SSH.
     pub fn ssh_username(&self) -> String {
         match self.remembered().record.text("SSHUser") {
-            "" => DEFAULT_SSH_USER.to_owned(),
-            user => user.to_owned(),
+            user if is_ssh_user(user) => user.to_owned(),
+            _ => DEFAULT_SSH_USER.to_owned(),
         }
     }
 
@@ -682,13 +682,6 @@ pub(crate) fn sane(status: Status) -> Result<Status, contract::Error> {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b".-:".contains(&b))
     };
-    let is_user = |user: &str| {
-        user.len() <= 64
-            && user.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-            && user
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-    };
     let has_address = status
         .ip
         .as_ref()
@@ -696,7 +689,7 @@ pub(crate) fn sane(status: Status) -> Result<Status, contract::Error> {
     let reason = match () {
         () if !has_address => "address",
         () if !is_host(&status.ssh_host) => "SSH host",
-        () if status.ip.is_some() && !is_user(&status.ssh_user) => "SSH user",
+        () if status.ip.is_some() && !is_ssh_user(&status.ssh_user) => "SSH user",
         () if status.ip.is_some() && (status.ssh_port == 0 || status.engine_port == 0) => "port",
         () => return Ok(status),
     };
@@ -704,6 +697,15 @@ pub(crate) fn sane(status: Status) -> Result<Status, contract::Error> {
         ErrorKind::Internal,
         format!("the driver told an invalid {reason} of the machine"),
     ))
+}
+
+/// Whether this can be a user in the command lines of SSH clients, and no option of theirs.
+fn is_ssh_user(user: &str) -> bool {
+    user.len() <= 64
+        && user.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && user
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 /// The random bytes of a machine's id.

@@ -309,7 +309,7 @@ impl VirtualLab {
 
 impl Drop for VirtualLab {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !thread::panicking() {
             Keys::of(&self.cloud).are_not_below(self.store.path(), &[]);
         }
     }
