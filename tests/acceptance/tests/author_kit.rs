@@ -203,6 +203,8 @@ fn what_goes_wrong_in_a_cloud_is_found() {
     let component = fs::read(HETZNER).unwrap();
     let life = |cloud: &Hetzner, token: &str| {
         let report = test(&component, &[("token", token)], Some(&cloud.url()));
+        // Shown where an assertion fails.
+        println!("{report:#?}");
         failed(&report).join("; ")
     };
     let cloud = Hetzner::start().unwrap();

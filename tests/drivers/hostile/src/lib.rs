@@ -1,5 +1,5 @@
 //! A driver for tests that attacks the host. Its option `hostile-mode` tells how, and `hostile-request` with what; where
-//! there are no options yet, in `describe`, [`MARK`] does.
+//! there are no options yet, in `describe`, the value `MARK` does.
 //!
 //! The crate is empty on any other target than WebAssembly: a component's exports have names that no native linker takes.
 
