@@ -22,20 +22,39 @@ const HOST_STACK: usize = 2 << 20;
 pub(super) struct Meter {
     budget: Arc<Budget>,
     /// Bytes of all its memories.
-    memory: usize,
+    memory: Total,
     /// Elements of all its tables.
-    table_elements: usize,
+    table_elements: Total,
+}
+
+/// The size of all that is of one kind.
+#[derive(Default)]
+struct Total {
+    size: usize,
     /// By how much one of them was last allowed to grow.
     growth: usize,
+}
+
+impl Total {
+    /// Lets one of them grow; tells whether all together keep to the limit.
+    fn grow(&mut self, current: usize, desired: usize, limit: usize) -> bool {
+        self.growth = desired.saturating_sub(current);
+        self.size = self.size.saturating_add(self.growth);
+        self.size <= limit
+    }
+
+    /// What was allowed has not come about.
+    fn shrink_back(&mut self) {
+        self.size = self.size.saturating_sub(self.growth);
+    }
 }
 
 impl Meter {
     pub(super) fn new(budget: Arc<Budget>) -> Self {
         Self {
             budget,
-            memory: 0,
-            table_elements: 0,
-            growth: 0,
+            memory: Total::default(),
+            table_elements: Total::default(),
         }
     }
 
@@ -75,17 +94,15 @@ impl ResourceLimiter for Meter {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.growth = desired.saturating_sub(current);
-        self.memory = self.memory.saturating_add(self.growth);
         let limit = self.budget.limits().memory;
-        match self.memory <= limit {
+        match self.memory.grow(current, desired, limit) {
             true => Ok(true),
             false => Err(self.budget.stop(Limit::Memory(limit)).into()),
         }
     }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory = self.memory.saturating_sub(self.growth);
+        self.memory.shrink_back();
         Ok(())
     }
 
@@ -95,17 +112,15 @@ impl ResourceLimiter for Meter {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        self.growth = desired.saturating_sub(current);
-        self.table_elements = self.table_elements.saturating_add(self.growth);
         let limit = self.budget.limits().table_elements;
-        match self.table_elements <= limit {
+        match self.table_elements.grow(current, desired, limit) {
             true => Ok(true),
             false => Err(self.budget.stop(Limit::Table(limit)).into()),
         }
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.table_elements = self.table_elements.saturating_sub(self.growth);
+        self.table_elements.shrink_back();
         Ok(())
     }
 

@@ -41,3 +41,24 @@ impl Client {
         lab.finish(&mut self.command(lab, arguments))
     }
 }
+
+/// Tests that run once with each genuine client: functions of the calling file that take a [`Client`].
+#[macro_export]
+macro_rules! tests_with_clients {
+    ($client:ident, $variable:literal, [$($test:ident),* $(,)?]) => {
+        mod $client {
+            $(
+                #[test]
+                fn $test() {
+                    super::$test(&$crate::client::Client::named_by($variable));
+                }
+            )*
+        }
+    };
+    ($tests:tt) => {
+        $crate::tests_with_clients!(docker_machine_client, "TEST_DOCKER_MACHINE", $tests);
+        $crate::tests_with_clients!(rancher_machine_client, "TEST_RANCHER_MACHINE", $tests);
+        // Whatever client a person wants to try.
+        $crate::tests_with_clients!(chosen_client, "DOCKER_MACHINE_BIN", $tests);
+    };
+}

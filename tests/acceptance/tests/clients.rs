@@ -6,28 +6,9 @@ use std::time::Duration;
 
 use acceptance::client::Client;
 use acceptance::engine::DockerEngine;
-use acceptance::{Lab, OPTIONS, signal, wait_until};
+use acceptance::{Lab, OPTIONS, signal, tests_with_clients, wait_until};
 
-macro_rules! tests_with {
-    ($client:ident, $variable:literal, [$($test:ident),* $(,)?]) => {
-        mod $client {
-            $(
-                #[test]
-                fn $test() {
-                    super::$test(&super::Client::named_by($variable));
-                }
-            )*
-        }
-    };
-    ($tests:tt) => {
-        tests_with!(docker_machine_client, "TEST_DOCKER_MACHINE", $tests);
-        tests_with!(rancher_machine_client, "TEST_RANCHER_MACHINE", $tests);
-        // Whatever client a person wants to try.
-        tests_with!(chosen_client, "DOCKER_MACHINE_BIN", $tests);
-    };
-}
-
-tests_with!([
+tests_with_clients!([
     the_whole_life_of_a_machine,
     what_is_wrong_is_said_before_anything_is_made,
     a_failed_creation_leaves_nothing,

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
+use acceptance::parallel::play_all;
 use acceptance::virtual_lab::{VirtualLab, flags};
 use btcloud_host::machine::{Error, Flags};
 use btcloud_host::sandbox::Change;
@@ -556,25 +555,10 @@ fn whatever_goes_wrong_nothing_is_left_unknown_and_nothing_is_made_twice() {
             *count += 1;
         }
     }
-    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let workers = thread::available_parallelism()
-        .map_or(2, usize::from)
-        .min(4);
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(cell) = cells.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    if let Err(reason) = cell.play() {
-                        failures
-                            .lock()
-                            .unwrap()
-                            .push(format!("{}: {reason}", cell.describe()));
-                    }
-                }
-            });
-        }
+    let failures = play_all(cells.iter(), |cell| {
+        cell.play()
+            .map_err(|reason| format!("{}: {reason}", cell.describe()))
     });
-    let failures = failures.into_inner().unwrap();
     // Not by a macro, whose output only shows when a test fails.
     let line = format!(
         "fault matrix: {} cells, {} passed\n",

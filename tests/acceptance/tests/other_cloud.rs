@@ -5,28 +5,10 @@ use std::path::PathBuf;
 
 use acceptance::client::Client;
 use acceptance::engine::DockerEngine;
-use acceptance::{HETZNER, Lab, program};
+use acceptance::{HETZNER, Lab, program, tests_with_clients};
 use hetzner_simulator::{Hetzner, Inventory};
 
-macro_rules! tests_with {
-    ($client:ident, $variable:literal, [$($test:ident),* $(,)?]) => {
-        mod $client {
-            $(
-                #[test]
-                fn $test() {
-                    super::$test(&super::Client::named_by($variable));
-                }
-            )*
-        }
-    };
-    ($tests:tt) => {
-        tests_with!(docker_machine_client, "TEST_DOCKER_MACHINE", $tests);
-        tests_with!(rancher_machine_client, "TEST_RANCHER_MACHINE", $tests);
-        tests_with!(chosen_client, "DOCKER_MACHINE_BIN", $tests);
-    };
-}
-
-tests_with!([
+tests_with_clients!([
     a_machine_of_another_kind_of_cloud,
     what_is_wrong_is_said_before_anything_is_made,
 ]);

@@ -2,11 +2,9 @@
 //! seed; `WALK_SEED` plays that one again, and `WALK_STEPS` says how many steps there are in all.
 
 use std::io::Write as _;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
+use acceptance::parallel::play_all;
 use acceptance::virtual_lab::{VirtualLab, flags};
 use btcloud_host::machine::Error;
 use btcloud_host::sandbox::Change;
@@ -174,29 +172,9 @@ fn whatever_is_done_in_whatever_order_all_of_it_can_be_removed() {
         return;
     }
     let walks = number("WALK_STEPS").unwrap_or(STEPS).div_ceil(LENGTH);
-    let (next, failures) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-    let workers = thread::available_parallelism()
-        .map_or(2, usize::from)
-        .min(4);
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed >= walks {
-                        break;
-                    }
-                    if let Err(reason) = walk(seed) {
-                        failures
-                            .lock()
-                            .unwrap()
-                            .push(format!("WALK_SEED={seed}: {reason}"));
-                    }
-                }
-            });
-        }
+    let failures = play_all(0..walks, |seed| {
+        walk(seed).map_err(|reason| format!("WALK_SEED={seed}: {reason}"))
     });
-    let failures = failures.into_inner().unwrap();
     // Not by a macro, whose output only shows when a test fails.
     let line = format!(
         "random walks: {walks} of {LENGTH} steps each, {} failed\n",

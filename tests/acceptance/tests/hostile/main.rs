@@ -7,12 +7,12 @@ mod server;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use acceptance::HOSTILE;
+use acceptance::parallel::play_all;
 use btcloud_host::capability::clock::{Cancel, SystemTimeSource, TimeSource, VirtualTimeSource};
 use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::machine::{
@@ -1151,25 +1151,11 @@ fn every_attack_fails_as_it_should() {
         attacks.extend(group());
     }
     let open = open_files();
-    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let workers = thread::available_parallelism()
-        .map_or(2, usize::from)
-        .min(4);
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(attack) = attacks.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    if let Err(reason) = attack.play() {
-                        failures
-                            .lock()
-                            .unwrap()
-                            .push(format!("{}: {reason}", attack.name));
-                    }
-                }
-            });
-        }
+    let failures = play_all(attacks.iter(), |attack| {
+        attack
+            .play()
+            .map_err(|reason| format!("{}: {reason}", attack.name))
     });
-    let failures = failures.into_inner().unwrap();
     // Not by a macro, whose output only shows when a test fails.
     let line = format!(
         "hostile drivers: {} attacks, {} failed as they should\n",
