@@ -290,9 +290,10 @@ impl Request {
                 request = request.header(name, value);
             }
         }
-        let mut answer = match self.body.is_empty() {
-            true => agent.run(request.body(())?)?,
-            false => agent.run(request.body(self.body.as_slice())?)?,
+        let mut answer = match self.method.as_str() {
+            "GET" | "DELETE" => agent.run(request.body(())?)?,
+            // Without a body it would be sent in chunks.
+            _ => agent.run(request.body(self.body.as_slice())?)?,
         };
         let header = |name: &str| {
             let value = answer.headers().get(name)?;

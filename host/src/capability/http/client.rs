@@ -86,12 +86,13 @@ impl Client {
         };
         let timeout = timeout.min(self.limit);
         let uri = request.uri().clone();
-        let answer = match request.body().is_empty() {
-            true => {
+        let answer = match *request.method() {
+            ureq::http::Method::GET | ureq::http::Method::DELETE => {
                 let request = agent.configure_request(request.map(drop));
                 agent.run(request.timeout_global(Some(timeout)).build())
             }
-            false => {
+            // An empty body has a length; none at all would be sent in chunks, which not every server reads.
+            _ => {
                 let request = agent.configure_request(request);
                 agent.run(request.timeout_global(Some(timeout)).build())
             }
@@ -329,6 +330,34 @@ mod tests {
             .header("connection", "close")
             .body(Vec::new());
         client.exchange("cloud.invalid", request.unwrap(), MAX_TIMEOUT, 100)
+    }
+
+    #[test]
+    fn a_post_without_a_body_tells_that_it_is_empty() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
+            stream.write_all(answer).unwrap();
+            String::from_utf8(head).unwrap().to_ascii_lowercase()
+        });
+        let request = ureq::http::Request::builder()
+            .method("POST")
+            .uri(format!("http://cloud.invalid:{}/", address.port()))
+            .body(Vec::new());
+        let client = client(&[&[address]]);
+        let answer = client.exchange("cloud.invalid", request.unwrap(), MAX_TIMEOUT, 100);
+        assert_eq!(answer.unwrap().body, b"ok");
+        let head = server.join().unwrap();
+        assert!(head.contains("\r\ncontent-length: 0\r\n"), "{head}");
+        assert!(!head.contains("transfer-encoding"), "{head}");
     }
 
     fn at(ip: &str, port: u16) -> SocketAddr {
