@@ -3,11 +3,9 @@
 //! docker-machine connects to it at the end of `create` and for `ls`; it asks for a client's certificate by the store's CA.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
@@ -15,48 +13,22 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
+use crate::listener::Listener;
+
 /// An endpoint that ends when it is dropped.
 pub struct DockerEngine {
-    address: SocketAddr,
-    stop: Arc<AtomicBool>,
-    server: Option<JoinHandle<()>>,
+    _server: Listener,
 }
 
 impl DockerEngine {
     /// Listens on a machine's address, for the machine of that name in `store`.
     pub fn start(ip: IpAddr, store: &Path, machine: &str) -> Self {
-        let listener = TcpListener::bind((ip, 2376)).expect("the engine's port");
-        let address = listener.local_addr().expect("an address");
         let (store, directory) = (store.to_owned(), store.join("machines").join(machine));
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let server = thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopped.load(Ordering::SeqCst) {
-                    return;
-                }
-                let Ok(stream) = stream else { continue };
-                let (store, directory) = (store.clone(), directory.clone());
-                // A client that hangs up is its own business.
-                thread::spawn(move || drop(answer(stream, &store, &directory)));
-            }
+        // A client that hangs up is its own business.
+        let server = Listener::start((ip, 2376), move |stream| {
+            drop(answer(stream, &store, &directory));
         });
-        Self {
-            address,
-            stop,
-            server: Some(server),
-        }
-    }
-}
-
-impl Drop for DockerEngine {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        // Wakes the listener.
-        drop(TcpStream::connect(self.address));
-        if let Some(server) = self.server.take() {
-            drop(server.join());
-        }
+        Self { _server: server }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod client;
 pub mod documentation;
 pub mod engine;
 pub mod hurry;
+mod listener;
 pub mod parallel;
 pub mod tls;
 pub mod virtual_lab;

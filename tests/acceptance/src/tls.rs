@@ -1,11 +1,9 @@
 //! TLS before a plain HTTP server, with a certificate of its own authority.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -13,14 +11,14 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tempfile::TempDir;
 
+use crate::listener::Listener;
+
 /// An HTTPS server that hands each request on, and ends when it is dropped.
 pub struct TlsFront {
-    address: SocketAddr,
+    server: Listener,
     /// In PEM.
     authority: String,
     directory: TempDir,
-    stop: Arc<AtomicBool>,
-    server: Option<JoinHandle<()>>,
 }
 
 impl TlsFront {
@@ -29,33 +27,20 @@ impl TlsFront {
         let inner = url.strip_prefix("http://").expect("a plain URL");
         let inner = inner.split('/').next().expect("a host").to_owned();
         let (authority, configuration) = configuration();
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let server = thread::spawn(move || {
-            for stream in listener.incoming() {
-                if stopped.load(Ordering::SeqCst) {
-                    return;
-                }
-                let Ok(stream) = stream else { continue };
-                let (inner, configuration) = (inner.clone(), Arc::clone(&configuration));
-                // A client that does not trust it hangs up.
-                thread::spawn(move || drop(hand_on(stream, configuration, &inner)));
-            }
+        // A client that does not trust it hangs up.
+        let server = Listener::start("127.0.0.1:0", move |stream| {
+            drop(hand_on(stream, Arc::clone(&configuration), &inner));
         });
         Self {
-            address,
+            server,
             authority,
             directory: tempfile::tempdir().expect("a directory"),
-            stop,
-            server: Some(server),
         }
     }
 
     /// The URL of an API behind it.
     pub fn url(&self) -> String {
-        format!("https://{}/client/api", self.address)
+        format!("https://{}/client/api", self.server.address())
     }
 
     /// A file with the authority's certificate.
@@ -63,17 +48,6 @@ impl TlsFront {
         let path = self.directory.path().join("ca.pem");
         std::fs::write(&path, &self.authority).expect("a file");
         path
-    }
-}
-
-impl Drop for TlsFront {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::SeqCst);
-        // Wakes the listener.
-        drop(TcpStream::connect(self.address));
-        if let Some(server) = self.server.take() {
-            drop(server.join());
-        }
     }
 }
 
