@@ -14,6 +14,7 @@ use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Command;
+use clap::error::{ContextKind, ContextValue};
 
 use crate::capability::clock::Cancel;
 use crate::capability::log::clean;
@@ -65,7 +66,10 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
                 None => text,
             };
             drop(io::stderr().write_all(text.as_bytes()));
-            return Err(Failure::shown(Exit::Usage));
+            return Err(Failure {
+                hint: operation_alone(&error),
+                ..Failure::shown(Exit::Usage)
+            });
         }
     };
     match matches.subcommand() {
@@ -73,6 +77,16 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
         Some(("gc", matches)) => gc::execute(&driver, matches),
         Some(("driver", matches)) => drivers::execute(matches),
         _ => Err(Failure::shown(Exit::Usage)),
+    }
+}
+
+/// What to do about an operation that does not come after `run`.
+fn operation_alone(error: &clap::Error) -> Option<String> {
+    match error.get(ContextKind::InvalidSubcommand)? {
+        ContextValue::String(operation) if run::is_operation(operation) => Some(format!(
+            "an operation comes after `run`: btcloud-host run {operation} NAME"
+        )),
+        _ => None,
     }
 }
 

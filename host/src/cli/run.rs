@@ -54,6 +54,11 @@ const OPERATIONS: [(&str, &str, bool); 10] = [
     ),
 ];
 
+/// Whether this names an operation.
+pub(super) fn is_operation(name: &str) -> bool {
+    OPERATIONS.iter().any(|(operation, ..)| *operation == name)
+}
+
 /// The command `run`.
 pub(super) fn command(driver: &Choice) -> Command {
     let mut run = Command::new("run")

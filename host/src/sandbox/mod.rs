@@ -345,6 +345,11 @@ fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
 /// functions. So it works on a thread that is abandoned when the time is up. It ends with the process, which has nothing
 /// to do without the driver.
 fn compile(engine: &Engine, component: &[u8], limit: Duration) -> Result<Component, Error> {
+    // The parser's own words would show the bytes, each on a line.
+    if !component.starts_with(b"\0asm") {
+        let reason = "it does not begin with WebAssembly's magic number";
+        return Err(Error::NotAComponent(reason.to_owned()));
+    }
     let (sender, receiver) = mpsc::sync_channel(1);
     let (engine, component) = (engine.clone(), component.to_vec());
     thread::Builder::new()

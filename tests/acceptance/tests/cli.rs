@@ -239,6 +239,13 @@ fn what_is_missing_or_wrong_is_said_and_changes_nothing() {
             .starts_with("btcloud-host: unrecognized subcommand 'fly'"),
         "{unknown:?}"
     );
+    let alone = lab.finish(lab.command(program("btcloud-host")).args(["status", "m1"]));
+    assert!(
+        alone
+            .fails(2)
+            .ends_with("hint: an operation comes after `run`: btcloud-host run status NAME"),
+        "{alone:?}"
+    );
     lab.run(&["start"]).fails(2);
     assert_eq!(lab.cloud.inventory(), before);
     assert!(!lab.store().join("machines").exists());
@@ -553,6 +560,10 @@ fn another_driver_can_be_named() {
     let not_a_driver = lab.home().join("driver.wasm");
     for (contents, expected) in [
         (b"#!/bin/sh".as_slice(), "not a WebAssembly component"),
+        (
+            b"#!/bin/sh",
+            "it does not begin with WebAssembly's magic number",
+        ),
         (b"\0asm\x01\0\0\0", "not a WebAssembly component"),
         (b"\0asm\x0d\0\x01\0", "not a machine driver"),
     ] {
