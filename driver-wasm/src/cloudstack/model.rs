@@ -284,6 +284,9 @@ pub struct PublicIpAddress {
     /// The address itself.
     #[serde(deserialize_with = "lenient::required")]
     pub ipaddress: String,
+    /// Its state, such as `Allocating` or `Allocated`.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub state: String,
     /// Whether the machines of the network reach the outside through it.
     #[serde(default, deserialize_with = "lenient::or_default")]
     pub issourcenat: bool,
@@ -299,6 +302,13 @@ pub struct PublicIpAddress {
     /// Its tags.
     #[serde(default)]
     pub tags: Tags,
+}
+
+impl PublicIpAddress {
+    /// Whether the job that acquires it is still under way. CloudStack refuses to do anything with it until then.
+    pub fn is_being_acquired(&self) -> bool {
+        self.state == "Allocating"
+    }
 }
 
 /// A port-forwarding rule.

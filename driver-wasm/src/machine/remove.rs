@@ -125,15 +125,7 @@ impl Removal<'_> {
             .as_deref()
             .filter(|id| self.saved.is_address_acquired() && !self.is_shared(id, vm))
         {
-            let released = match self.cloud.disassociate_ip_address(id) {
-                // There are several texts for one that is released already.
-                Err(error) if matches!(self.cloud.public_ip_address(id), Ok(None)) => {
-                    let line = format!("{error}; the address is released already");
-                    self.cloud.host().log(Level::Debug, &line);
-                    Ok(())
-                }
-                released => released,
-            };
+            let released = self.release_address(id);
             return self.check(released, || format!("the public address {id}"));
         }
         let vm_id = match vm {
@@ -149,6 +141,28 @@ impl Removal<'_> {
         }
         if let (Some(id), Some(vm_id)) = (&address_id, vm_id) {
             self.disconnect(id, vm_id);
+        }
+    }
+
+    fn release_address(&self, id: &str) -> Result<(), Error> {
+        let mut tries = TRIES;
+        loop {
+            let Err(error) = self.cloud.disassociate_ip_address(id) else {
+                return Ok(());
+            };
+            tries -= 1;
+            match self.cloud.public_ip_address(id) {
+                // There are several texts for one that is released already.
+                Ok(None) => {
+                    let line = format!("{error}; the address is released already");
+                    self.cloud.host().log(Level::Debug, &line);
+                    return Ok(());
+                }
+                // A creation that could not follow the acquisition to its end may be undone before that.
+                Ok(Some(address)) if address.is_being_acquired() && tries > 0 => {}
+                _ => return Err(error),
+            }
+            self.cloud.client().pause(RETRY_PAUSE)?;
         }
     }
 

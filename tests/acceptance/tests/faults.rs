@@ -422,8 +422,9 @@ impl Cell<'_> {
                 if after != empty && !has_leftovers {
                     return Err(format!("{error}\nleaves without a word:\n{after}"));
                 }
-                // What has passed by the time of the undoing is no reason to leave anything.
-                if after != empty && !self.is_permanent && !self.is_open_window(&after) {
+                // What has passed by the time of the undoing is no reason to leave anything. A job of days has not.
+                let has_passed = !self.is_permanent && self.trouble != JobNeverEnds;
+                if after != empty && has_passed && !self.is_open_window(&after) {
                     return Err(format!("{error}\nleaves:\n{after}"));
                 }
             }
