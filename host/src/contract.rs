@@ -46,7 +46,7 @@ mod tests {
     /// The versions that were given to authors of drivers, with the digests of their files.
     const FROZEN: [(&str, &str); 1] = [(
         "0.1.0",
-        "fd731d1e3494b4a8643b42c9632ef66393e3fcb0df583a8bc00df57917118aea",
+        "3d44f3d34baf9b47568e20210beb52361296da9b29d6d6ac4823be4f32800bcf",
     )];
 
     fn wit() -> &'static Path {
