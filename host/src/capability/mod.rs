@@ -45,6 +45,7 @@ impl Capabilities {
                 Arc::default(),
                 Arc::clone(&secrets),
                 Arc::clone(&budget),
+                Arc::new(log::Silent),
             ),
             keys: keys::Keys::Denied,
             state: state::State::new(Box::new(state::Nowhere), Arc::clone(&budget)),

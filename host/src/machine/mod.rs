@@ -96,6 +96,7 @@ impl Surroundings {
                 Arc::new(grant),
                 Arc::clone(&secrets),
                 Arc::clone(&budget),
+                Arc::clone(&self.reporter),
             ),
             keys,
             state: StateCapability::new(sink, Arc::clone(&budget)),
@@ -359,10 +360,19 @@ impl Machine {
     ///
     /// [`Error::NotRunning`] if the machine does not run, and as [`Machine::state`].
     pub fn url(&self) -> Result<String, Error> {
-        if self.state()? != State::Running {
-            return Err(Error::NotRunning);
+        self.url_in(self.state()?)
+    }
+
+    /// Where the Docker engine is reached if the machine is in this state, as [`Machine::state`] has just told.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotRunning`] if it does not run, and as [`Machine::engine_url`].
+    pub fn url_in(&self, state: State) -> Result<String, Error> {
+        match state {
+            State::Running => self.engine_url(),
+            _ => Err(Error::NotRunning),
         }
-        self.engine_url()
     }
 
     /// Where the Docker engine is reached while the machine runs, as it was told last.

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use netrpc::gob::{Type, Value};
 use netrpc::rpc::{Ended, Refusal, Reply, Service};
@@ -35,6 +36,9 @@ const OPERATIONS: [&str; 10] = [
 /// How many troubles with connections are told of: what strangers do must not fill the client's log.
 const MOST_TROUBLES: usize = 50;
 
+/// How long the state that `GetURL` has found is good for a `GetState` right after it.
+const FRESH: Duration = Duration::from_secs(2);
+
 /// docker-machine's `version.APIVersion`.
 const API_VERSION: i64 = 1;
 
@@ -44,6 +48,14 @@ pub(super) struct DriverService {
     machine: Arc<Machine>,
     events: Sender<Event>,
     troubles: AtomicUsize,
+    /// What the last `GetURL` found, until something else is asked.
+    just_found: Mutex<Option<Found>>,
+}
+
+/// The answer to `GetState` that goes with one to `GetURL`.
+struct Found {
+    at: Instant,
+    state: Result<i64, String>,
 }
 
 impl DriverService {
@@ -53,6 +65,35 @@ impl DriverService {
             machine,
             events,
             troubles: AtomicUsize::new(0),
+            just_found: Mutex::default(),
+        }
+    }
+
+    /// The URL, for `ls` above all: if there is none it asks for the state next, which costs another call of the API, or
+    /// the wait for an endpoint that does not answer, after which the client shows no reason any more.
+    fn url(&self) -> Result<String, String> {
+        let state = self.machine.state();
+        let told = match &state {
+            Ok(state) => Ok(state_number(*state)),
+            Err(error) => Err(state_sentence(error)),
+        };
+        *lock(&self.just_found) = Some(Found {
+            at: Instant::now(),
+            state: told,
+        });
+        let url = state.and_then(|state| self.machine.url_in(state));
+        url.map_err(|error| sentence(&error))
+    }
+
+    /// The state, from the call of `GetURL` that came right before, or from the cloud.
+    fn state(&self) -> Result<i64, String> {
+        let just_found = lock(&self.just_found).take();
+        match just_found.filter(|found| found.at.elapsed() < FRESH) {
+            Some(found) => found.state,
+            None => match self.machine.state() {
+                Ok(state) => Ok(state_number(state)),
+                Err(error) => Err(state_sentence(&error)),
+            },
         }
     }
 
@@ -89,7 +130,24 @@ impl DriverService {
         Ok(Reply::empty())
     }
 
-    fn answer(&self, method: &str, argument: Value) -> Option<Result<Reply, Error>> {
+    fn answer(&self, method: &str, argument: Value) -> Option<Result<Reply, String>> {
+        Some(match method {
+            "GetURL" => self.url().map(|url| text(&url)),
+            "GetState" => self.state().map(int),
+            "Remove" => {
+                let removed = self.machine.change(Change::Remove);
+                // A machine that is gone is removed without an error.
+                let told = removed.map_err(|error| without_not_found(&sentence(&error)));
+                told.map(|()| Reply::empty())
+            }
+            _ => {
+                let answer = self.other(method, argument)?;
+                answer.map_err(|error| sentence(&error))
+            }
+        })
+    }
+
+    fn other(&self, method: &str, argument: Value) -> Option<Result<Reply, Error>> {
         let machine = &self.machine;
         let done = |()| Reply::empty();
         Some(match method {
@@ -121,15 +179,12 @@ impl DriverService {
             "GetSSHKeyPath" => Ok(text(&machine.ssh_key_path().to_string_lossy())),
             "GetSSHPort" => Ok(int(machine.ssh_port().into())),
             "GetSSHUsername" => Ok(text(&machine.ssh_username())),
-            "GetURL" => machine.url().map(|url| text(&url)),
-            "GetState" => machine.state().map(|state| int(state_number(state))),
             "PreCreateCheck" => machine.check().map(done),
             "Create" => machine.create().map(|_| Reply::empty()),
             "Start" => machine.change(Change::Start).map(done),
             "Stop" => machine.change(Change::Stop).map(done),
             "Kill" => machine.change(Change::Kill).map(done),
             "Restart" => machine.change(Change::Restart).map(done),
-            "Remove" => machine.change(Change::Remove).map(done),
             _ => return None,
         })
     }
@@ -156,10 +211,11 @@ impl Service for DriverService {
     }
 
     fn call(&self, method: &str, argument: Value) -> Option<Result<Reply, String>> {
-        Some(
-            self.answer(method, argument)?
-                .map_err(|error| sentence(&error)),
-        )
+        // It is only for the state that is asked for next, not counting what keeps the connection alive.
+        if !matches!(method, "GetState" | "Heartbeat") {
+            *lock(&self.just_found) = None;
+        }
+        self.answer(method, argument)
     }
 
     fn admit(&self, peer: &TcpStream) -> Result<(), String> {
@@ -207,6 +263,33 @@ fn sentence(error: &Error) -> String {
         }
         _ => lines.join("; "),
     }
+}
+
+/// What is told instead of a state.
+fn state_sentence(error: &Error) -> String {
+    match error {
+        Error::Gone(_) => sentence(error),
+        _ => without_not_found(&sentence(error)),
+    }
+}
+
+/// A text in which rancher-machine does not find "not found": in an answer to `GetState` or `Remove` it takes these words, in
+/// any case of letters, for the news that the machine is gone, and forgets it.
+fn without_not_found(text: &str) -> String {
+    const WORDS: &str = "not found";
+    let mut rest = text;
+    let mut safe = String::new();
+    while let Some(at) = rest.to_ascii_lowercase().find(WORDS) {
+        let (before, found) = rest.split_at(at);
+        let (not, after) = found.split_at("not".len());
+        safe.push_str(&format!("{before}{not}-"));
+        rest = after.get(1..).unwrap_or_default();
+    }
+    safe + rest
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn int(number: i64) -> Reply {
@@ -259,5 +342,24 @@ fn flag(value: &FlagValue) -> Flag {
         FlagValue::Int(number) => Flag::Integer(number),
         FlagValue::String(text) => Flag::Text(text),
         FlagValue::StringSlice(items) => Flag::TextList(items),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_words_are_left_that_rancher_machine_takes_for_a_machine_that_is_gone() {
+        for (text, safe) in [
+            ("", ""),
+            ("404 Not Found", "404 Not-Found"),
+            ("zone NOT FOUND; not found", "zone NOT-FOUND; not-found"),
+            ("not not found found", "not not-found found"),
+            ("İ not found ü", "İ not-found ü"),
+            ("nothing was found", "nothing was found"),
+        ] {
+            assert_eq!(without_not_found(text), safe);
+        }
     }
 }

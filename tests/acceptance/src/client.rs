@@ -1,5 +1,6 @@
 //! Genuine docker-machine clients.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -9,6 +10,8 @@ use crate::{Lab, Outcome};
 #[derive(Clone, Debug)]
 pub struct Client {
     program: PathBuf,
+    /// Whether it is rancher-machine, which takes some answers in another way than docker-machine and GitLab's fork.
+    pub is_rancher: bool,
 }
 
 impl Client {
@@ -22,7 +25,12 @@ impl Client {
         let program = program.unwrap_or_else(|| {
             panic!("{variable} names no client; `cargo xtask test` builds one, or skips this test")
         });
-        Self { program }
+        let version = Command::new(&program).arg("--version").output();
+        let version = version.unwrap_or_else(|e| panic!("{}: {e}", program.display()));
+        Self {
+            is_rancher: String::from_utf8_lossy(&version.stdout).contains("rancher"),
+            program,
+        }
     }
 
     /// The client with arguments, in a user's environment.
@@ -42,7 +50,41 @@ impl Client {
     }
 }
 
-/// Tests that run once with each genuine client: functions of the calling file that take a [`Client`].
+/// The plugins that a client has started, by their process ids; its orphans too if it is dead and led a process group.
+///
+/// # Panics
+///
+/// Where there is no `/proc`.
+pub fn plugins_of(client: i32, is_dead: bool) -> Vec<i32> {
+    let mut plugins = Vec::new();
+    for entry in fs::read_dir("/proc").expect("the processes").flatten() {
+        let name = entry.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let Ok(exe) = fs::read_link(entry.path().join("exe")) else {
+            continue;
+        };
+        if !exe.ends_with("docker-machine-driver-btcloud") {
+            continue;
+        }
+        // The group outlives the parent.
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let fields: Vec<_> = match stat.rsplit_once(')') {
+            Some((_, rest)) => rest.split_whitespace().collect(),
+            None => continue,
+        };
+        let field = |i: usize| fields.get(i).and_then(|field| field.parse::<i32>().ok());
+        let (parent, group) = (field(1), field(2));
+        if parent == Some(client) || is_dead && group == Some(client) {
+            plugins.push(id);
+        }
+    }
+    plugins
+}
+
+/// Tests that run once with each genuine client: functions of the calling module that take a [`Client`]. Their names are in
+/// its `TESTS`.
 #[macro_export]
 macro_rules! tests_with_clients {
     ($client:ident, $variable:literal, [$($test:ident),* $(,)?]) => {
@@ -55,10 +97,13 @@ macro_rules! tests_with_clients {
             )*
         }
     };
-    ($tests:tt) => {
-        $crate::tests_with_clients!(docker_machine_client, "TEST_DOCKER_MACHINE", $tests);
-        $crate::tests_with_clients!(rancher_machine_client, "TEST_RANCHER_MACHINE", $tests);
+    ([$($test:ident),* $(,)?]) => {
+        #[allow(dead_code, reason = "not every module with such tests is listed somewhere")]
+        pub(crate) const TESTS: &[&str] = &[$(stringify!($test)),*];
+
+        $crate::tests_with_clients!(docker_machine_client, "TEST_DOCKER_MACHINE", [$($test),*]);
+        $crate::tests_with_clients!(rancher_machine_client, "TEST_RANCHER_MACHINE", [$($test),*]);
         // Whatever client a person wants to try.
-        $crate::tests_with_clients!(chosen_client, "DOCKER_MACHINE_BIN", $tests);
+        $crate::tests_with_clients!(chosen_client, "DOCKER_MACHINE_BIN", [$($test),*]);
     };
 }

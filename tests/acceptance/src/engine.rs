@@ -21,11 +21,16 @@ pub struct DockerEngine {
 }
 
 impl DockerEngine {
-    /// Listens on a machine's address, for the machine of that name in `store`.
+    /// Listens on a machine's address and the engine's usual port, for the machine of that name in `store`.
     pub fn start(ip: IpAddr, store: &Path, machine: &str) -> Self {
+        Self::start_at((ip, 2376), store, machine)
+    }
+
+    /// Listens on an address and a port, for the machine of that name in `store`.
+    pub fn start_at(at: (IpAddr, u16), store: &Path, machine: &str) -> Self {
         let (store, directory) = (store.to_owned(), store.join("machines").join(machine));
         // A client that hangs up is its own business.
-        let server = Listener::start((ip, 2376), move |stream| {
+        let server = Listener::start(at, move |stream| {
             drop(answer(stream, &store, &directory));
         });
         Self { _server: server }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use acceptance::client::Client;
+use acceptance::client::{Client, plugins_of};
 use acceptance::{Lab, OPTIONS, wait_until};
 use cloudstack_simulator::{Behaviour, CloudConfig, Fault, RequestRecord, Simulator};
 use rustix::process::{Pid, Signal, kill_process};
@@ -113,35 +113,6 @@ fn kill(process: i32) {
         // It may have ended by itself.
         let _ = kill_process(process, Signal::KILL);
     }
-}
-
-/// The plugins that a client has started; its orphans too if it is dead.
-fn plugins_of(client: i32, is_dead: bool) -> Vec<i32> {
-    let mut plugins = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let name = entry.file_name();
-        let Some(id) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let Ok(exe) = fs::read_link(entry.path().join("exe")) else {
-            continue;
-        };
-        if !exe.ends_with("docker-machine-driver-btcloud") {
-            continue;
-        }
-        // The group outlives the parent.
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let fields: Vec<_> = match stat.rsplit_once(')') {
-            Some((_, rest)) => rest.split_whitespace().collect(),
-            None => continue,
-        };
-        let field = |i: usize| fields.get(i).and_then(|field| field.parse::<i32>().ok());
-        let (parent, group) = (field(1), field(2));
-        if parent == Some(client) || is_dead && group == Some(client) {
-            plugins.push(id);
-        }
-    }
-    plugins
 }
 
 fn lab(scene: &Scene, reaper: &Arc<Reaper>, certificates: Option<&Path>) -> Lab {

@@ -13,6 +13,7 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use url::Url;
 
 use crate::capability::budget::Budget;
+use crate::capability::log::{Level, Reporter, clean};
 use crate::capability::secret::{Secret, Secrets};
 use crate::capability::signature;
 use crate::contract;
@@ -88,28 +89,41 @@ fn is_placeholder(segment: &str) -> bool {
 }
 
 /// The capability `http`.
-#[derive(Debug)]
 pub struct Http {
     client: Client,
     grant: Arc<Grant>,
     secrets: Arc<Secrets>,
     budget: Arc<Budget>,
+    reporter: Arc<dyn Reporter>,
 }
 
 impl Http {
-    /// Calls what `grant` allows, with signatures by `secrets`, as long as `budget` lasts.
+    /// Calls what `grant` allows, with signatures by `secrets`, as long as `budget` lasts. Tells `reporter` of each call
+    /// what was called, how that ended, and how long it took.
     pub fn new(
         client: Client,
         grant: Arc<Grant>,
         secrets: Arc<Secrets>,
         budget: Arc<Budget>,
+        reporter: Arc<dyn Reporter>,
     ) -> Self {
         Self {
             client,
             grant,
             secrets,
             budget,
+            reporter,
         }
+    }
+
+    /// Shows, to who wants to know it all, how a call ended.
+    fn report(&self, called: &str, took: Duration, outcome: &Result<Response, Failure>) {
+        let end = match outcome {
+            Ok(response) => format!("{}, {} bytes", response.status, response.body.len()),
+            Err(failure) => clean(&failure.message, 1_000),
+        };
+        let line = format!("{called}: {end}, {} ms", took.as_millis());
+        self.reporter.log(Level::Debug, &line);
     }
 
     /// Sends a request that is within the rules. What must not come back in an answer is added to `hidden`.
@@ -243,13 +257,16 @@ impl contract::http::Host for Http {
                 "the driver made more than {requests} requests in one operation"
             )));
         }
+        let called = called(&request);
+        let began = self.budget.time().now();
         let mut hidden = Vec::new();
         let outcome = self.exchange(request, &mut hidden);
+        let took = self.budget.time().now().saturating_sub(began);
         let mut secrets = self.secrets.as_ref().clone();
         for (i, secret) in hidden.into_iter().enumerate() {
             secrets.insert(format!("hidden {i}"), secret);
         }
-        match outcome {
+        let outcome = match outcome {
             Ok(response) => Ok(Response {
                 body: secrets.redact_bytes(response.body),
                 ..response
@@ -258,8 +275,25 @@ impl contract::http::Host for Http {
                 message: secrets.redact(&failure.message),
                 ..failure
             }),
-        }
+        };
+        self.report(&secrets.redact(&called), took, &outcome);
+        outcome
     }
+}
+
+/// What a request calls, to be shown: the command of CloudStack's, or method and path.
+fn called(request: &Request) -> String {
+    let form = match &request.body {
+        Some(Body::Form(form)) => form.as_slice(),
+        _ => &[],
+    };
+    let mut parameters = request.query.iter().chain(form);
+    let command = parameters.find(|(name, _)| name == "command");
+    let text = match (&request.auth, command) {
+        (Auth::Cloudstack(_), Some((_, command))) => command.clone(),
+        _ => format!("{} {}", name_of(request.method), request.path),
+    };
+    clean(&text, 200).replace('\n', " ")
 }
 
 fn name_of(method: Method) -> &'static str {
@@ -347,6 +381,7 @@ mod tests {
     use super::*;
     use crate::capability::clock::{Cancel, SystemTimeSource};
     use crate::capability::limits::Limits;
+    use crate::capability::log::Silent;
     use crate::contract::http::Host as _;
     use std::io::{Read as _, Write as _};
     use std::net::{TcpListener, TcpStream};
@@ -373,6 +408,7 @@ mod tests {
             Arc::new(grant),
             Arc::new(Secrets::from_iter(secrets)),
             Arc::new(budget),
+            Arc::new(Silent),
         )
     }
 
