@@ -82,9 +82,11 @@ impl Cancel {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait(&self, duration: Duration) {
+    /// Waits for `duration`, or until somebody asks to stop if that is sooner; tells whether somebody did.
+    pub fn wait(&self, duration: Duration) -> bool {
         let guard = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.0.1.wait_timeout_while(guard, duration, |set| !*set));
+        let waited = self.0.1.wait_timeout_while(guard, duration, |set| !*set);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 

@@ -5,8 +5,10 @@ mod driver_test;
 mod drivers;
 mod exit;
 mod gc;
+mod provision;
 mod report;
 mod run;
+mod ssh;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -49,6 +51,10 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(run::command(&driver))
+        .subcommand(provision::command())
+        .subcommand(provision::regenerate_command())
+        .subcommand(ssh::command())
+        .subcommand(ssh::copy_command())
         .subcommand(gc::command(&driver))
         .subcommand(drivers::command())
         .after_help(EXIT_CODES);
@@ -74,6 +80,10 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
     };
     match matches.subcommand() {
         Some(("run", matches)) => run::execute(&driver, matches),
+        Some(("provision", matches)) => provision::execute(&driver, matches, false),
+        Some(("regenerate-certs", matches)) => provision::execute(&driver, matches, true),
+        Some(("ssh", matches)) => ssh::execute(&driver, matches),
+        Some(("scp", matches)) => ssh::copy(&driver, matches),
         Some(("gc", matches)) => gc::execute(&driver, matches),
         Some(("driver", matches)) => drivers::execute(matches),
         _ => Err(Failure::shown(Exit::Usage)),

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::driver::{Choice, argument, common, flags, store};
 use super::exit::Exit;
+use super::provision::{self, Wanted};
 use super::report::Report;
 use super::{Failure, print, print_json, warn};
 use crate::capability::clock::Cancel;
@@ -15,6 +16,7 @@ use crate::contract::types::ErrorKind;
 use crate::machine::{
     Change, Error, Flags, LazyDriver, Loaded, Machine, Record, Store, Surroundings, is_machine_name,
 };
+use crate::provision::{Provisioned, Wishes};
 
 /// The operations, what each does, and whether it has an answer that can be had as JSON.
 const OPERATIONS: [(&str, &str, bool); 10] = [
@@ -84,6 +86,8 @@ pub(super) fn command(driver: &Choice) -> Command {
             // As for docker-machine, the last one of an option counts, so that an alias can be overridden.
             command = command
                 .args_override_self(true)
+                .next_help_heading("Docker engine")
+                .args(provision::arguments())
                 .next_help_heading(driver.heading())
                 .args(driver.options(None).map(argument));
         }
@@ -117,7 +121,10 @@ pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failu
         name,
     };
     let result = match (operation, &driver.loaded) {
-        ("create", Some(loaded)) => task.create(loaded, &flags(driver.options(None), matches)),
+        ("create", Some(loaded)) => {
+            let flags = flags(driver.options(None), matches);
+            task.create(loaded, &flags, provision::wanted(matches))
+        }
         ("start", _) => task.change(Change::Start),
         ("stop", _) => task.change(Change::Stop),
         ("kill", _) => task.change(Change::Kill),
@@ -157,7 +164,7 @@ impl Task<'_> {
         Ok(self.machine(driver, record))
     }
 
-    fn create(&self, loaded: &Loaded, flags: &Flags) -> Result<(), Failure> {
+    fn create(&self, loaded: &Loaded, flags: &Flags, wanted: Wanted) -> Result<(), Failure> {
         if self.store.contains(&self.name) {
             return Err(Error::MachineExists(self.name.clone()).into());
         }
@@ -176,8 +183,9 @@ impl Task<'_> {
             }
         })?;
         // Of several that create a machine of this name at once, one gets beyond this.
+        let record = machine.new_record();
         self.store
-            .create(&self.name, &machine.new_record(), &loaded.name)?;
+            .create(&self.name, &record, &loaded.name, &wanted.engine)?;
         if let Err(error) = machine.create() {
             self.report.finish();
             let is_undone = !matches!(
@@ -193,10 +201,30 @@ impl Task<'_> {
             return Err(error.into());
         }
         self.report.finish();
-        self.summarise(&machine)
+        let provisioned = match wanted.provision {
+            true => {
+                let wishes = Wishes {
+                    engine: wanted.engine,
+                    driver_name: loaded.name.clone(),
+                    new_certificates: false,
+                };
+                Some(provision::run(
+                    &machine,
+                    &wishes,
+                    &self.report,
+                    &self.cancel,
+                )?)
+            }
+            false => None,
+        };
+        self.summarise(&machine, provisioned.as_ref())
     }
 
-    fn summarise(&self, machine: &Machine) -> Result<(), Failure> {
+    fn summarise(
+        &self,
+        machine: &Machine,
+        provisioned: Option<&Provisioned>,
+    ) -> Result<(), Failure> {
         let (ip, host, port) = (machine.ip()?, machine.ssh_hostname()?, machine.ssh_port());
         let (user, key) = (machine.ssh_username(), machine.ssh_key_path());
         let engine = machine.engine_url()?;
@@ -205,6 +233,7 @@ impl Task<'_> {
                 "name": self.name,
                 "ip": ip,
                 "url": engine,
+                "docker": provisioned.map(|provisioned| &provisioned.version),
                 "ssh": { "user": user, "host": host, "port": port, "key": key },
             }));
         }
@@ -213,10 +242,16 @@ impl Task<'_> {
             "  SSH     ssh -i {} -p {port} {user}@{host}",
             key.display()
         ))?;
-        print(&format!(
-            "  Engine  {engine} (once Docker is set up: docker-machine provision {})",
-            self.name
-        ))
+        match provisioned {
+            Some(provisioned) => print(&format!(
+                "  Docker  {engine}, version {}",
+                provisioned.version
+            )),
+            None => print(&format!(
+                "  Docker  {engine}, once it is set up: btcloud-host provision {}",
+                self.name
+            )),
+        }
     }
 
     fn change(&self, change: Change) -> Result<(), Failure> {

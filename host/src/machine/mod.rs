@@ -2,6 +2,7 @@
 
 mod account;
 mod driver;
+mod engine;
 mod error;
 pub(crate) mod options;
 mod record;
@@ -30,6 +31,7 @@ use options::Options;
 pub use crate::sandbox::Change;
 pub use account::{Account, Found};
 pub use driver::{LazyDriver, Loaded};
+pub use engine::{Engine, EngineOptions, INSTALL_URL};
 pub use error::Error;
 pub use options::{Flag, Flags, Variables};
 pub use record::Record;
@@ -382,15 +384,27 @@ impl Machine {
     /// [`Error::NoAddress`] if no address was told.
     pub fn engine_url(&self) -> Result<String, Error> {
         let ip = self.ip()?;
-        let port = self
-            .remembered()
-            .record
-            .port("EnginePort")
-            .unwrap_or(DEFAULT_ENGINE_PORT);
+        let port = self.engine_port();
         Ok(match ip {
             IpAddr::V4(ip) => format!("tcp://{ip}:{port}"),
             IpAddr::V6(ip) => format!("tcp://[{ip}]:{port}"),
         })
+    }
+
+    /// The port of the Docker engine, on the machine as well as to reach it.
+    pub fn engine_port(&self) -> u16 {
+        let port = self.remembered().record.port("EnginePort");
+        port.unwrap_or(DEFAULT_ENGINE_PORT)
+    }
+
+    /// The machine's directory in the store; nothing where there is no store.
+    pub fn directory(&self) -> Option<PathBuf> {
+        self.remembered().record.directory()
+    }
+
+    /// The store's directory; empty where there is no store.
+    pub fn store_path(&self) -> PathBuf {
+        PathBuf::from(self.remembered().record.text("StorePath"))
     }
 
     /// The machine's name.

@@ -4,9 +4,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Error, Record};
+use super::engine::null_is_none;
+use super::{Engine, EngineOptions, Error, Record};
 use crate::files;
 
 /// The version of `config.json` that docker-machine 0.16 writes.
@@ -124,7 +126,13 @@ impl Store {
     /// # Errors
     ///
     /// If there is such a machine already, or it cannot be written.
-    pub fn create(&self, name: &str, record: &Record, driver_name: &str) -> Result<(), Error> {
+    pub fn create(
+        &self,
+        name: &str,
+        record: &Record,
+        driver_name: &str,
+        engine: &Engine,
+    ) -> Result<(), Error> {
         let directory = self.directory(name);
         files::create_private_dir(&directory).map_err(|e| Error::store(&directory, e))?;
         let path = config_path(&directory);
@@ -132,7 +140,7 @@ impl Store {
             "ConfigVersion": CONFIG_VERSION,
             "Driver": record.to_value(),
             "DriverName": driver_name,
-            "HostOptions": self.host_options(&directory),
+            "HostOptions": self.host_options(&directory, engine),
             "Name": name,
         });
         match files::create_private(&path, &to_json(&path, &config)?) {
@@ -153,17 +161,50 @@ impl Store {
         fs::remove_dir_all(&directory).map_err(|e| Error::store(&directory, e))
     }
 
-    fn host_options(&self, directory: &Path) -> Value {
+    /// How a machine's engine is set up, as whoever made it wanted.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or understood.
+    pub fn engine(&self, name: &str) -> Result<Engine, Error> {
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "PascalCase")]
+        struct AuthOptions {
+            #[serde(rename = "ServerCertSANs", deserialize_with = "null_is_none")]
+            names: Vec<String>,
+        }
+        #[derive(Default, Deserialize)]
+        #[serde(default, rename_all = "PascalCase")]
+        struct HostOptions {
+            // rancher-machine leaves both out where it does not provision.
+            engine_options: Option<EngineOptions>,
+            auth_options: Option<AuthOptions>,
+        }
+        let path = config_path(&self.directory(name));
+        let Some(options) = read(&path)?.remove("HostOptions") else {
+            return Ok(Engine::default());
+        };
+        let options: HostOptions =
+            serde_json::from_value(options).map_err(|e| Error::corrupt(&path, &e.to_string()))?;
+        Ok(Engine {
+            options: options.engine_options.unwrap_or_default(),
+            names: options.auth_options.unwrap_or_default().names,
+        })
+    }
+
+    fn host_options(&self, directory: &Path, engine: &Engine) -> Value {
+        let options = &engine.options;
         let certs = self.0.join("certs");
         json!({
             "Driver": "",
             "Memory": 0,
             "Disk": 0,
             "EngineOptions": {
-                "ArbitraryFlags": [], "Dns": null, "GraphDir": "", "Env": [], "Ipv6": false,
-                "InsecureRegistry": [], "Labels": [], "LogLevel": "", "StorageDriver": "",
-                "SelinuxEnabled": false, "TlsVerify": true, "RegistryMirror": [],
-                "InstallURL": "https://get.docker.com",
+                "ArbitraryFlags": options.arbitrary_flags, "Dns": null, "GraphDir": "", "Env": options.env,
+                "Ipv6": false, "InsecureRegistry": options.insecure_registry, "Labels": options.labels,
+                "LogLevel": "", "StorageDriver": options.storage_driver, "SelinuxEnabled": false,
+                "TlsVerify": true, "RegistryMirror": options.registry_mirror,
+                "InstallURL": options.install_url,
             },
             "SwarmOptions": {
                 "IsSwarm": false, "Address": "", "Discovery": "", "Agent": false, "Master": false,
@@ -182,7 +223,7 @@ impl Store {
                 "ServerCertRemotePath": "",
                 "ServerKeyRemotePath": "",
                 "ClientCertPath": certs.join("cert.pem"),
-                "ServerCertSANs": [],
+                "ServerCertSANs": engine.names,
                 "StorePath": directory,
             },
         })
@@ -263,9 +304,11 @@ mod tests {
         let (_dir, store) = store();
         let mut record = Record::new("m1", store.path());
         record.set("VmId", "1");
-        store.create("m1", &record, "btcloud").unwrap();
+        store
+            .create("m1", &record, "btcloud", &Engine::default())
+            .unwrap();
         assert!(matches!(
-            store.create("m1", &record, "btcloud"),
+            store.create("m1", &record, "btcloud", &Engine::default()),
             Err(Error::MachineExists(_))
         ));
         record.set("VmId", "2");
@@ -283,7 +326,9 @@ mod tests {
     fn an_update_keeps_what_the_client_wrote() {
         let (_dir, store) = store();
         let record = Record::new("m1", store.path());
-        store.create("m1", &record, "btcloud").unwrap();
+        store
+            .create("m1", &record, "btcloud", &Engine::default())
+            .unwrap();
         let path = config_path(&store.directory("m1"));
         let text = fs::read_to_string(&path)
             .unwrap()
@@ -297,7 +342,9 @@ mod tests {
     fn a_corrupt_file_is_named_and_left_alone() {
         let (_dir, store) = store();
         let record = Record::new("m1", store.path());
-        store.create("m1", &record, "btcloud").unwrap();
+        store
+            .create("m1", &record, "btcloud", &Engine::default())
+            .unwrap();
         let path = config_path(&store.directory("m1"));
         for (contents, expected) in [
             ("{", "EOF"),

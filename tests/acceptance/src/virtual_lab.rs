@@ -14,7 +14,9 @@ use btcloud_host::capability::clock::{Cancel, TimeSource};
 use btcloud_host::capability::http;
 use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::contract::Description;
-use btcloud_host::machine::{Error, Flag, Flags, LazyDriver, Machine, Record, Store, Surroundings};
+use btcloud_host::machine::{
+    Engine, Error, Flag, Flags, LazyDriver, Machine, Record, Store, Surroundings,
+};
 use btcloud_host::plugin;
 use btcloud_host::plugin::wire::{self, FlagValue};
 use btcloud_host::sandbox::{Change, Limits};
@@ -206,7 +208,8 @@ impl VirtualLab {
         machine.configure(flags)?;
         self.watched(machine.check())?;
         let record = machine.record()?;
-        self.store.create(name, &record, self.flavour.name)?;
+        self.store
+            .create(name, &record, self.flavour.name, &Engine::default())?;
         self.watched(machine.create().map(drop))
     }
 
@@ -242,7 +245,7 @@ impl VirtualLab {
         let mut record = Record::default();
         record.merge(&json).map_err(|e| e.to_string())?;
         self.store
-            .create(name, &record, self.flavour.name)
+            .create(name, &record, self.flavour.name, &Engine::default())
             .map_err(|e| e.to_string())?;
         door.call("Create").map(drop)
     }

@@ -1,0 +1,202 @@
+//! `btcloud-host provision NAME`, and what `run create` does after the creation: a machine becomes a Docker host.
+
+use std::sync::Arc;
+
+use clap::builder::FalseyValueParser;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::driver::{Choice, common, store};
+use super::exit::Exit;
+use super::report::Report;
+use super::{Failure, cancel_on_signals, print};
+use crate::capability::clock::Cancel;
+use crate::machine::{
+    Engine, EngineOptions, Error, INSTALL_URL, Machine, Surroundings, is_machine_name,
+};
+use crate::provision::{self, Provisioned, Wishes};
+
+/// What `run create` is to do about the engine.
+pub(super) struct Wanted {
+    pub(super) engine: Engine,
+    pub(super) provision: bool,
+}
+
+/// docker-machine's flags for the engine.
+pub(super) fn arguments() -> Vec<Arg> {
+    let text = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    let list = |name, value, help| text(name, value, help).action(ArgAction::Append);
+    vec![
+        Arg::new("no-provision")
+            .long("no-provision")
+            .env("BTCLOUD_NO_PROVISION")
+            .hide_env_values(true)
+            .action(ArgAction::SetTrue)
+            .value_parser(FalseyValueParser::new())
+            .help("Leave the machine as it is, without setting up Docker"),
+        text(
+            "engine-install-url",
+            "URL",
+            "The script that installs Docker, or none",
+        )
+        .env("MACHINE_DOCKER_INSTALL_URL")
+        .hide_env_values(true)
+        .default_value(INSTALL_URL),
+        text(
+            "engine-storage-driver",
+            "NAME",
+            "The storage driver, if not the engine's own choice",
+        ),
+        list(
+            "engine-opt",
+            "FLAG=VALUE",
+            "A flag of dockerd, without its dashes; can be given more than once",
+        ),
+        list(
+            "engine-env",
+            "NAME=VALUE",
+            "A variable of the engine's environment; can be given more than once",
+        ),
+        list(
+            "engine-label",
+            "KEY=VALUE",
+            "A label of the engine; can be given more than once",
+        ),
+        list(
+            "engine-registry-mirror",
+            "URL",
+            "A mirror of registries; can be given more than once",
+        )
+        .env("ENGINE_REGISTRY_MIRROR")
+        .hide_env_values(true),
+        list(
+            "engine-insecure-registry",
+            "HOST",
+            "A registry without TLS; can be given more than once",
+        ),
+        list(
+            "tls-san",
+            "NAME",
+            "A further name or address in the engine's certificate; can be given more than once",
+        ),
+    ]
+}
+
+/// What the flags say.
+pub(super) fn wanted(matches: &ArgMatches) -> Wanted {
+    let text = |name| matches.get_one::<String>(name).cloned().unwrap_or_default();
+    let list = |name| -> Vec<String> {
+        let given = matches.get_many::<String>(name).into_iter().flatten();
+        given.cloned().collect()
+    };
+    let options = EngineOptions {
+        arbitrary_flags: list("engine-opt"),
+        env: list("engine-env"),
+        insecure_registry: list("engine-insecure-registry"),
+        labels: list("engine-label"),
+        registry_mirror: list("engine-registry-mirror"),
+        storage_driver: text("engine-storage-driver"),
+        install_url: text("engine-install-url"),
+    };
+    Wanted {
+        engine: Engine {
+            options,
+            names: list("tls-san"),
+        },
+        provision: !matches.get_flag("no-provision"),
+    }
+}
+
+/// The command `provision`.
+pub(super) fn command() -> Command {
+    Command::new("provision")
+        .about("Set up Docker on a machine, or go on with that")
+        .args(common())
+        .arg(name())
+}
+
+/// The command `regenerate-certs`.
+pub(super) fn regenerate_command() -> Command {
+    Command::new("regenerate-certs")
+        .about(
+            "Make a new certificate for a machine's Docker engine, and restart the engine with it",
+        )
+        .args(common())
+        .arg(name())
+}
+
+fn name() -> Arg {
+    Arg::new("name")
+        .value_name("NAME")
+        .required(true)
+        .num_args(1..)
+        .help("The machine's name; several are done one after the other")
+}
+
+/// Runs either.
+pub(super) fn execute(
+    driver: &Choice,
+    matches: &ArgMatches,
+    new_certificates: bool,
+) -> Result<(), Failure> {
+    let names: Vec<_> = matches
+        .get_many::<String>("name")
+        .into_iter()
+        .flatten()
+        .collect();
+    if let Some(name) = names.iter().find(|name| !is_machine_name(name)) {
+        return Err(Error::Name((*name).clone()).into());
+    }
+    let store = store(matches)?;
+    let report = Arc::new(Report::new(matches.get_flag("verbose")));
+    let cancel = cancel_on_signals(|| ());
+    for name in names {
+        let (record, made_by) = store.load(name)?;
+        let surroundings = Surroundings::of_process(report.clone(), cancel.clone());
+        let machine = Machine::new(driver.for_machine(name, &made_by)?, surroundings, record);
+        let wishes = Wishes {
+            engine: store.engine(name)?,
+            driver_name: made_by,
+            new_certificates,
+        };
+        let provisioned = run(&machine, &wishes, &report, &cancel)?;
+        print(&format!(
+            "{name} runs Docker {} at {} on {}",
+            provisioned.version,
+            machine.engine_url()?,
+            provisioned.system
+        ))?;
+    }
+    Ok(())
+}
+
+/// Makes a machine a Docker host, and tells what to do if that fails.
+pub(super) fn run(
+    machine: &Machine,
+    wishes: &Wishes,
+    report: &Arc<Report>,
+    cancel: &Cancel,
+) -> Result<Provisioned, Failure> {
+    let provisioned = provision::provision(machine, wishes, report.as_ref(), cancel);
+    report.finish();
+    provisioned.map_err(|error| {
+        let name = machine.name();
+        let next = format!(
+            "`btcloud-host provision {name}` goes on, `btcloud-host run remove {name}` removes it"
+        );
+        let hint = match error.hint() {
+            Some(hint) => format!("{hint}; then {next}"),
+            None => next,
+        };
+        let exit = match error.is_cancelled() {
+            true => Exit::Interrupted,
+            false => Exit::Failed,
+        };
+        let text = format!("the machine \"{name}\" is there, but not set up: {error}");
+        Failure {
+            hint: Some(hint),
+            ..Failure::new(exit, anyhow::Error::msg(text))
+        }
+    })
+}
