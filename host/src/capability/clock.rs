@@ -82,6 +82,12 @@ impl Cancel {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits, at most until it is set, and tells whether it is.
+    pub fn wait_for(&self, duration: Duration) -> bool {
+        self.wait(duration);
+        self.is_set()
+    }
+
     fn wait(&self, duration: Duration) {
         let guard = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.0.1.wait_timeout_while(guard, duration, |set| !*set));

@@ -1,5 +1,7 @@
 //! The driver that a command line names, its options as flags, and the flags of every command that runs a driver.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,18 +56,7 @@ impl Choice {
         made_by: &str,
     ) -> Result<Arc<LazyDriver>, Failure> {
         if !self.is_named && made_by != builtin::NAME {
-            let driver = builtin::driver_named(made_by);
-            // Whatever else is wrong with it is told when it is used.
-            return match driver.loaded() {
-                Err(Error::Registry(registry::Error::NotInstalled(_))) => {
-                    Err(Error::ForeignMachine {
-                        name: machine.to_owned(),
-                        made_by: made_by.to_owned(),
-                    }
-                    .into())
-                }
-                _ => Ok(Arc::new(driver)),
-            };
+            return Ok(maker(machine, made_by)?);
         }
         let name = self.driver.loaded()?.name.clone();
         if name != made_by {
@@ -79,6 +70,14 @@ impl Choice {
         Ok(Arc::clone(&self.driver))
     }
 
+    /// The drivers of several machines, each of which is loaded once.
+    pub(super) fn drivers(&self) -> Drivers<'_> {
+        Drivers {
+            choice: self,
+            found: RefCell::default(),
+        }
+    }
+
     /// The driver's options, or those of one scope; none if the driver is not loaded.
     pub(super) fn options(&self, scope: Option<OptionScope>) -> impl Iterator<Item = &OptionSpec> {
         let loaded = self.loaded.iter();
@@ -90,6 +89,46 @@ impl Choice {
     pub(super) fn heading(&self) -> String {
         let name = self.loaded.as_ref().map(|loaded| loaded.name.as_str());
         format!("Options of the driver {}", name.unwrap_or_default())
+    }
+}
+
+/// The driver that made a machine.
+fn maker(machine: &str, made_by: &str) -> Result<Arc<LazyDriver>, Error> {
+    let driver = builtin::driver_named(made_by);
+    // Whatever else is wrong with it is told when it is used.
+    match driver.loaded() {
+        Err(Error::Registry(registry::Error::NotInstalled(_))) => Err(Error::ForeignMachine {
+            name: machine.to_owned(),
+            made_by: made_by.to_owned(),
+        }),
+        _ => Ok(Arc::new(driver)),
+    }
+}
+
+/// The drivers of the machines of a store.
+pub(super) struct Drivers<'c> {
+    choice: &'c Choice,
+    found: RefCell<BTreeMap<String, Arc<LazyDriver>>>,
+}
+
+impl Drivers<'_> {
+    /// The driver for a machine: the one that made it, from where the user named it or else from where it is installed.
+    pub(super) fn of(&self, machine: &str, made_by: &str) -> Result<Arc<LazyDriver>, Error> {
+        if let Some(driver) = self.found.borrow().get(made_by) {
+            return Ok(Arc::clone(driver));
+        }
+        let chosen = &self.choice.driver;
+        let is_chosen = match self.choice.is_named {
+            true => chosen.loaded()?.name == made_by,
+            false => made_by == builtin::NAME,
+        };
+        let driver = match is_chosen {
+            true => Arc::clone(chosen),
+            false => maker(machine, made_by)?,
+        };
+        let mut found = self.found.borrow_mut();
+        found.insert(made_by.to_owned(), Arc::clone(&driver));
+        Ok(driver)
     }
 }
 

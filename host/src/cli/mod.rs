@@ -3,21 +3,28 @@
 mod driver;
 mod driver_test;
 mod drivers;
+mod each;
+mod env;
 mod exit;
 mod gc;
+mod ls;
 mod report;
 mod run;
+mod short;
+mod table;
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::Context as _;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue};
 
 use crate::capability::clock::Cancel;
 use crate::capability::log::clean;
+use crate::contract::State;
 use exit::Exit;
 
 const EXIT_CODES: &str = "\
@@ -49,6 +56,9 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(run::command(&driver))
+        .subcommand(ls::command())
+        .subcommands(short::commands())
+        .subcommand(env::command())
         .subcommand(gc::command(&driver))
         .subcommand(drivers::command())
         .after_help(EXIT_CODES);
@@ -74,9 +84,12 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
     };
     match matches.subcommand() {
         Some(("run", matches)) => run::execute(&driver, matches),
+        Some(("ls", matches)) => ls::execute(&driver, matches),
+        Some(("env", matches)) => env::execute(&driver, matches),
         Some(("gc", matches)) => gc::execute(&driver, matches),
         Some(("driver", matches)) => drivers::execute(matches),
-        _ => Err(Failure::shown(Exit::Usage)),
+        Some((short, matches)) => short::execute(&driver, short, matches),
+        None => Err(Failure::shown(Exit::Usage)),
     }
 }
 
@@ -117,10 +130,19 @@ impl Failure {
     }
 
     fn show(&self) {
+        self.show_for("");
+    }
+
+    /// As it is shown where there are several machines: with the name of the one before it.
+    fn show_for(&self, name: &str) {
         let mut text = String::new();
         if let Some(error) = &self.error {
+            let label = match name {
+                "" => String::new(),
+                name => format!("{name}: "),
+            };
             text = format!(
-                "btcloud-host: {}\n",
+                "btcloud-host: {label}{}\n",
                 clean(&format!("{error:#}"), 16 * 1024)
             );
         }
@@ -158,7 +180,47 @@ fn print_json(json: &serde_json::Value) -> Result<(), Failure> {
 }
 
 fn warn(text: &str) {
-    drop(writeln!(io::stderr(), "btcloud-host: warning: {text}"));
+    tell(&format!("btcloud-host: warning: {text}"));
+}
+
+/// Writes a line for the user. If nobody can read it, nobody can be told of that.
+fn tell(line: &str) {
+    drop(writeln!(io::stderr(), "{line}"));
+}
+
+/// A state as docker-machine writes it.
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::None => "",
+        State::Running => "Running",
+        State::Paused => "Paused",
+        State::Saved => "Saved",
+        State::Stopped => "Stopped",
+        State::Stopping => "Stopping",
+        State::Starting => "Starting",
+        State::Error => "Error",
+        State::Timeout => "Timeout",
+        State::NotFound => "Not Found",
+    }
+}
+
+/// Asks the user, who agrees by yes. `otherwise` tells how to do it where there is no terminal.
+fn consents(question: &str, otherwise: &str) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure {
+            hint: Some(otherwise.to_owned()),
+            ..Failure::new(
+                Exit::Usage,
+                anyhow::anyhow!("there is no terminal to ask for your consent at"),
+            )
+        });
+    }
+    drop(write!(io::stderr(), "{question} [y/N] "));
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.context("cannot read your answer")
+        .map_err(|e| Failure::new(Exit::Failed, e))?;
+    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }
 
 /// The first SIGINT, SIGTERM or SIGHUP asks to stop and to undo; the second one ends the process, after `last_words`.

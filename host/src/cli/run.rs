@@ -8,12 +8,13 @@ use serde_json::json;
 use super::driver::{Choice, argument, common, flags, store};
 use super::exit::Exit;
 use super::report::Report;
-use super::{Failure, print, print_json, warn};
+use super::{Failure, print, print_json, state_name, warn};
 use crate::capability::clock::Cancel;
-use crate::contract::State;
+use crate::capability::log::{Level, Reporter as _};
 use crate::contract::types::ErrorKind;
 use crate::machine::{
-    Change, Error, Flags, LazyDriver, Loaded, Machine, Record, Store, Surroundings, is_machine_name,
+    Change, Error, Flags, LazyDriver, Loaded, Lock, Machine, Record, Store, Surroundings,
+    is_machine_name,
 };
 
 /// The operations, what each does, and whether it has an answer that can be had as JSON.
@@ -66,21 +67,9 @@ pub(super) fn command(driver: &Choice) -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .args(common());
-    for (operation, about, has_answer) in OPERATIONS {
-        let name = Arg::new("name")
-            .value_name("NAME")
-            .required(true)
-            .help("The machine's name");
-        let mut command = Command::new(operation).about(about).arg(name);
-        if has_answer {
-            command = command.arg(
-                Arg::new("json")
-                    .long("json")
-                    .action(ArgAction::SetTrue)
-                    .help("Answer in JSON"),
-            );
-        }
-        if operation == "create" {
+    for (name, ..) in OPERATIONS {
+        let mut command = operation(name);
+        if name == "create" {
             // As for docker-machine, the last one of an option counts, so that an alias can be overridden.
             command = command
                 .args_override_self(true)
@@ -92,11 +81,44 @@ pub(super) fn command(driver: &Choice) -> Command {
     run
 }
 
+/// The argument that is a machine's name.
+pub(super) fn machine_name(id: &'static str) -> Arg {
+    Arg::new(id)
+        .value_name("NAME")
+        .required(true)
+        .help("The machine's name")
+}
+
+/// The command of an operation, without its driver's options.
+pub(super) fn operation(name: &'static str) -> Command {
+    let found = OPERATIONS.iter().find(|(operation, ..)| *operation == name);
+    let (_, about, has_answer) = found.copied().unwrap_or((name, "", false));
+    let command = Command::new(name).about(about).arg(machine_name("name"));
+    match has_answer {
+        true => command.arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Answer in JSON"),
+        ),
+        false => command,
+    }
+}
+
 /// Runs the operation that was asked for.
 pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
-    let Some((operation, matches)) = matches.subcommand() else {
-        return Err(Failure::shown(Exit::Usage));
-    };
+    match matches.subcommand() {
+        Some((operation, matches)) => perform(driver, operation, matches),
+        None => Err(Failure::shown(Exit::Usage)),
+    }
+}
+
+/// Runs an operation.
+pub(super) fn perform(
+    driver: &Choice,
+    operation: &str,
+    matches: &ArgMatches,
+) -> Result<(), Failure> {
     let text = |id| matches.get_one::<String>(id).cloned().unwrap_or_default();
     let name = text("name");
     if !is_machine_name(&name) {
@@ -134,16 +156,51 @@ pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failu
 }
 
 /// One operation of one machine.
-struct Task<'t> {
-    choice: &'t Choice,
-    store: Store,
-    cancel: Cancel,
-    report: Arc<Report>,
-    json: bool,
-    name: String,
+pub(super) struct Task<'t> {
+    pub(super) choice: &'t Choice,
+    pub(super) store: Store,
+    pub(super) cancel: Cancel,
+    pub(super) report: Arc<Report>,
+    pub(super) json: bool,
+    pub(super) name: String,
 }
 
-impl Task<'_> {
+impl<'t> Task<'t> {
+    /// One that only asks, for a command with the common flags.
+    pub(super) fn quiet(
+        choice: &'t Choice,
+        store: Store,
+        name: &str,
+        matches: &ArgMatches,
+    ) -> Result<Self, Failure> {
+        if !is_machine_name(name) {
+            return Err(Error::Name(name.to_owned()).into());
+        }
+        Ok(Self {
+            choice,
+            store,
+            cancel: Cancel::default(),
+            report: Arc::new(Report::of(matches.get_flag("verbose"), true)),
+            json: false,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Has the machine for itself, and says so if it has to wait for that.
+    fn lock(&self) -> Result<Lock, Failure> {
+        let waiting = |holder: Option<u32>| {
+            let holder = holder.map_or_else(String::new, |id| format!(" (process {id})"));
+            self.report.log(
+                Level::Info,
+                &format!(
+                    "{} is being changed by another command{holder}; waiting for that",
+                    self.name
+                ),
+            );
+        };
+        Ok(self.store.lock(&self.name, &self.cancel, &waiting)?)
+    }
+
     fn machine(&self, driver: Arc<LazyDriver>, record: Record) -> Machine {
         let reporter: Arc<Report> = Arc::clone(&self.report);
         let surroundings = Surroundings::of_process(reporter, self.cancel.clone());
@@ -151,7 +208,7 @@ impl Task<'_> {
     }
 
     /// The machine as the store has it.
-    fn stored(&self) -> Result<Machine, Failure> {
+    pub(super) fn stored(&self) -> Result<Machine, Failure> {
         let (record, made_by) = self.store.load(&self.name)?;
         let driver = self.choice.for_machine(&self.name, &made_by)?;
         Ok(self.machine(driver, record))
@@ -178,6 +235,7 @@ impl Task<'_> {
         // Of several that create a machine of this name at once, one gets beyond this.
         self.store
             .create(&self.name, &machine.new_record(), &loaded.name)?;
+        let _lock = self.lock()?;
         if let Err(error) = machine.create() {
             self.report.finish();
             let is_undone = !matches!(
@@ -219,12 +277,15 @@ impl Task<'_> {
         ))
     }
 
-    fn change(&self, change: Change) -> Result<(), Failure> {
+    pub(super) fn change(&self, change: Change) -> Result<(), Failure> {
+        // Before it is read: whoever has it may save something.
+        let _lock = self.lock()?;
         Ok(self.stored()?.change(change)?)
     }
 
-    fn remove(&self) -> Result<(), Failure> {
-        self.change(Change::Remove)?;
+    pub(super) fn remove(&self) -> Result<(), Failure> {
+        let _lock = self.lock()?;
+        self.stored()?.change(Change::Remove)?;
         Ok(self.store.remove(&self.name)?)
     }
 
@@ -253,22 +314,6 @@ impl Task<'_> {
             true => print_json(&json!({ "name": self.name, what: value })),
             false => print(value),
         }
-    }
-}
-
-/// A state as docker-machine writes it.
-fn state_name(state: State) -> &'static str {
-    match state {
-        State::None => "",
-        State::Running => "Running",
-        State::Paused => "Paused",
-        State::Saved => "Saved",
-        State::Stopped => "Stopped",
-        State::Stopping => "Stopping",
-        State::Starting => "Starting",
-        State::Error => "Error",
-        State::Timeout => "Timeout",
-        State::NotFound => "Not Found",
     }
 }
 

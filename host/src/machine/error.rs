@@ -57,6 +57,9 @@ pub enum Error {
     /// The machine has no address yet.
     #[error("IP address is not set")]
     NoAddress,
+    /// Nobody has set up Docker on the machine yet.
+    #[error("Docker has not been set up on \"{0}\": its certificates are not in the store")]
+    NotProvisioned(String),
     /// No such machine in the store.
     #[error("machine \"{name}\" not found in {store}", store = .store.display())]
     NoSuchMachine {
@@ -108,6 +111,9 @@ pub enum Error {
     /// Somebody has removed the machine from the store meanwhile.
     #[error("the machine has vanished from {path}", path = .0.display())]
     Vanished(PathBuf),
+    /// The user asked to stop before anything was begun.
+    #[error("stopped before it was begun")]
+    Cancelled,
     /// The client's configuration of the machine cannot be understood.
     #[error("the machine's configuration is not a JSON object: {0}")]
     Record(String),
@@ -151,9 +157,10 @@ impl Error {
             Self::MachineExists(_)
             | Self::NotRunning
             | Self::NoAddress
+            | Self::NotProvisioned(_)
             | Self::ForeignMachine { .. }
             | Self::OtherDriver { .. } => ErrorKind::Conflict,
-            Self::Sandbox(sandbox::Error::Cancelled) => ErrorKind::Cancelled,
+            Self::Cancelled | Self::Sandbox(sandbox::Error::Cancelled) => ErrorKind::Cancelled,
             Self::Sandbox(_)
             | Self::Registry(_)
             | Self::Store { .. }
@@ -182,6 +189,7 @@ impl Error {
             Self::Name(_) => Some(
                 "use letters, digits, dashes and dots, and start with a letter or digit".to_owned(),
             ),
+            Self::NotProvisioned(name) => Some(format!("`docker-machine provision {name}` does")),
             Self::Gone(_) => Some("remove the machine to have it forgotten here too".to_owned()),
             Self::ForeignMachine { made_by, .. } => Some(format!(
                 "`btcloud-host driver install FILE --as {made_by}` installs it, or name its component with --driver"

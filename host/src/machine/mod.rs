@@ -3,6 +3,8 @@
 mod account;
 mod driver;
 mod error;
+mod fleet;
+mod lock;
 pub(crate) mod options;
 mod record;
 mod store;
@@ -31,9 +33,11 @@ pub use crate::sandbox::Change;
 pub use account::{Account, Found};
 pub use driver::{LazyDriver, Loaded};
 pub use error::Error;
+pub use fleet::{Entry, Fleet, Sighting, Trouble};
+pub use lock::Lock;
 pub use options::{Flag, Flags, Variables};
 pub use record::Record;
-pub use store::{Store, is_machine_name};
+pub use store::{Store, Stored, is_machine_name};
 
 /// The port of the Docker engine where the driver has told none.
 const DEFAULT_ENGINE_PORT: u16 = 2376;
@@ -319,6 +323,17 @@ impl Machine {
         }
     }
 
+    /// Has the machine for this process, as [`Lock`] tells, and says so if that has to be waited for. Nothing where there is no
+    /// store, or no lock can be had in it: docker-machine's clients know of none.
+    pub fn lock(&self) -> Option<Lock> {
+        let directory = self.remembered().record.directory()?;
+        let waiting = |_| {
+            let line = "the machine is being changed by another command; waiting for that";
+            self.surroundings.reporter.log(Level::Info, line);
+        };
+        Lock::of(&directory, &self.surroundings.cancel, &waiting).ok()
+    }
+
     /// How the machine does, from the cloud.
     ///
     /// # Errors
@@ -377,10 +392,7 @@ impl Machine {
             .record
             .port("EnginePort")
             .unwrap_or(DEFAULT_ENGINE_PORT);
-        Ok(match ip {
-            IpAddr::V4(ip) => format!("tcp://{ip}:{port}"),
-            IpAddr::V6(ip) => format!("tcp://[{ip}]:{port}"),
-        })
+        Ok(engine_url(ip, port))
     }
 
     /// The machine's name.
@@ -671,6 +683,14 @@ pub(crate) fn config_keys(specs: &[OptionSpec]) -> Vec<&str> {
         .iter()
         .filter_map(|spec| spec.config_key.as_deref())
         .collect()
+}
+
+/// The URL of a Docker engine.
+fn engine_url(ip: IpAddr, port: u16) -> String {
+    match ip {
+        IpAddr::V4(ip) => format!("tcp://{ip}:{port}"),
+        IpAddr::V6(ip) => format!("tcp://[{ip}]:{port}"),
+    }
 }
 
 /// Holds a status to the contract: it goes into command lines and URLs of others.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{Error, Record};
+use super::{Error, Lock, Record};
+use crate::capability::clock::Cancel;
 use crate::files;
 
 /// The version of `config.json` that docker-machine 0.16 writes.
@@ -18,6 +19,17 @@ const MAX_CONFIG: u64 = 4 * 1024 * 1024;
 /// A store of machines, shared with docker-machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store(PathBuf);
+
+/// What a store has of a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The record.
+    pub record: Record,
+    /// The name of its driver.
+    pub driver: String,
+    /// The labels of its Docker engine, `key=value`.
+    pub labels: Vec<String>,
+}
 
 impl Store {
     /// The store in that directory, which need not exist yet.
@@ -52,8 +64,18 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If there is no such machine, or its file cannot be read or understood.
+    /// As [`Store::entry`].
     pub fn load(&self, name: &str) -> Result<(Record, String), Error> {
+        let stored = self.entry(name)?;
+        Ok((stored.record, stored.driver))
+    }
+
+    /// Reads what there is of a machine.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such machine, or its file cannot be read or understood.
+    pub fn entry(&self, name: &str) -> Result<Stored, Error> {
         let path = config_path(&self.directory(name));
         let config = match read(&path) {
             Err(Error::Store { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -79,7 +101,15 @@ impl Store {
         }
         // The store may have been moved; docker-machine keeps absolute paths.
         record.set("StorePath", self.0.to_string_lossy());
-        Ok((record, driver_name.to_owned()))
+        let labels = config
+            .get("HostOptions")
+            .and_then(|options| options.get("EngineOptions")?.get("Labels")?.as_array())
+            .map(|labels| labels.iter().filter_map(Value::as_str).map(str::to_owned));
+        Ok(Stored {
+            record,
+            driver: driver_name.to_owned(),
+            labels: labels.into_iter().flatten().collect(),
+        })
     }
 
     /// The names of the machines, in their order. What is no machine's directory is left out.
@@ -140,6 +170,50 @@ impl Store {
                 Err(Error::MachineExists(name.to_owned()))
             }
             created => created.map_err(|e| Error::store(&path, e)),
+        }
+    }
+
+    /// The directory with the certificates by which Docker's client and a machine's engine know each other: `ca.pem`,
+    /// `cert.pem` and `key.pem`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotProvisioned`] if they are not there.
+    pub fn certificates(&self, name: &str) -> Result<PathBuf, Error> {
+        let directory = self.directory(name);
+        let is_there = |file: &&str| directory.join(file).is_file();
+        match ["ca.pem", "cert.pem", "key.pem"]
+            .iter()
+            .all(|file| is_there(&file))
+        {
+            true => Ok(directory),
+            false => Err(Error::NotProvisioned(name.to_owned())),
+        }
+    }
+
+    /// Has a machine for oneself, as [`Lock`] tells; `waiting` is told who has it, if somebody does.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such machine, its directory cannot be written, or `cancel` is set while somebody else has it.
+    pub fn lock(
+        &self,
+        name: &str,
+        cancel: &Cancel,
+        waiting: &dyn Fn(Option<u32>),
+    ) -> Result<Lock, Error> {
+        let gone = || Error::NoSuchMachine {
+            name: name.to_owned(),
+            store: self.0.clone(),
+        };
+        let is_there = |()| self.contains(name).then_some(()).ok_or_else(gone);
+        is_there(())?;
+        match Lock::of(&self.directory(name), cancel, waiting) {
+            // Who had it has removed it.
+            Err(Error::Store { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(gone())
+            }
+            locked => locked.and_then(|lock| is_there(()).map(|()| lock)),
         }
     }
 

@@ -124,13 +124,22 @@ impl DriverService {
             "GetURL" => machine.url().map(|url| text(&url)),
             "GetState" => machine.state().map(|state| int(state_number(state))),
             "PreCreateCheck" => machine.check().map(done),
-            "Create" => machine.create().map(|_| Reply::empty()),
-            "Start" => machine.change(Change::Start).map(done),
-            "Stop" => machine.change(Change::Stop).map(done),
-            "Kill" => machine.change(Change::Kill).map(done),
-            "Restart" => machine.change(Change::Restart).map(done),
-            "Remove" => machine.change(Change::Remove).map(done),
-            _ => return None,
+            "Create" => {
+                let _lock = machine.lock();
+                machine.create().map(|_| Reply::empty())
+            }
+            _ => {
+                let change = match method {
+                    "Start" => Change::Start,
+                    "Stop" => Change::Stop,
+                    "Kill" => Change::Kill,
+                    "Restart" => Change::Restart,
+                    "Remove" => Change::Remove,
+                    _ => return None,
+                };
+                let _lock = machine.lock();
+                machine.change(change).map(done)
+            }
         })
     }
 

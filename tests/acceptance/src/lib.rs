@@ -225,6 +225,19 @@ impl Lab {
         self.finish(command.args(arguments))
     }
 
+    /// Runs `btcloud-host` with these arguments.
+    pub fn cli(&self, arguments: &[&str]) -> Outcome {
+        let mut command = self.command(program("btcloud-host"));
+        self.finish(command.args(arguments))
+    }
+
+    /// Creates a machine with the usual options, and these.
+    #[track_caller]
+    pub fn create(&self, name: &str, options: &[&str]) {
+        self.run(&[&["create", name], OPTIONS.as_slice(), options].concat())
+            .ok();
+    }
+
     /// `btcloud-host run`, to be given arguments.
     pub fn host(&self) -> Command {
         let mut command = self.command(program("btcloud-host"));
