@@ -3,7 +3,7 @@
 //!
 //! Dependencies point one way: the doors ([`cli`], [`plugin`]) know the [`machine`] service, the service knows the
 //! [`registry`] of third-party drivers and the [`sandbox`], the sandbox knows the [`capability`]s, and all speak in terms
-//! of the [`contract`]. [`conformance`] looks whether somebody's driver keeps that contract.
+//! of the [`contract`]. A [`profile`] is where the user has written options down. [`conformance`] looks whether somebody's driver keeps that contract.
 
 #![warn(
     clippy::cast_possible_truncation,
@@ -24,5 +24,6 @@ pub mod contract;
 mod files;
 pub mod machine;
 pub mod plugin;
+pub mod profile;
 pub mod registry;
 pub mod sandbox;

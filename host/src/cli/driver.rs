@@ -14,7 +14,8 @@ use super::exit::Exit;
 use crate::builtin;
 use crate::contract::{OptionKind, OptionScope, OptionSpec};
 use crate::files;
-use crate::machine::{Error, Flag, Flags, LazyDriver, Loaded, Store};
+use crate::machine::{Error, Flag, Flags, LazyDriver, Loaded, ProfileChoice, Store};
+use crate::profile::{self, Places, Profile};
 use crate::registry;
 use crate::sandbox::{Cache, Limits};
 
@@ -25,19 +26,30 @@ pub(super) struct Choice {
     pub(super) loaded: Option<Arc<Loaded>>,
     /// Whether the user named it, and it is not just the built-in one.
     is_named: bool,
+    /// What the user has written down for new machines and accounts.
+    pub(super) profile: Option<Arc<Profile>>,
 }
 
 impl Choice {
     /// Finds the driver, and loads it if need be.
     pub(super) fn of(args: &[OsString]) -> Result<Self, Failure> {
-        let named = driver_argument(args);
+        let has = |word: &str| args.iter().skip(1).any(|arg| arg == word);
+        // In `help run create` too.
+        let needs_options = has("run") && has("create")
+            || ["gc", "doctor", "config", "man"]
+                .iter()
+                .any(|word| has(word));
+        let wants_help = has("help") || has("--help") || has("-h");
+        let profile = match needs_options && !wants_help {
+            true => profile_of(args).map_err(Error::from)?.map(Arc::new),
+            false => None,
+        };
+        let of_profile = || Some(PathBuf::from(profile.as_ref()?.driver.as_ref()?));
+        let named = early_argument(args, "--driver").or_else(of_profile);
         let driver = match &named {
             None => builtin::driver(),
             Some(named) => driver_at(named)?,
         };
-        let has = |word: &str| args.iter().skip(1).any(|arg| arg == word);
-        // In `help run create` too.
-        let needs_options = has("run") && has("create") || has("gc");
         let loaded = match needs_options {
             true => Some(driver.loaded()?),
             false => None,
@@ -46,6 +58,7 @@ impl Choice {
             driver: Arc::new(driver),
             loaded,
             is_named: named.is_some(),
+            profile,
         })
     }
 
@@ -68,6 +81,14 @@ impl Choice {
             .into());
         }
         Ok(Arc::clone(&self.driver))
+    }
+
+    /// The profile for what the driver does.
+    pub(super) fn profile(&self) -> ProfileChoice {
+        match &self.profile {
+            Some(profile) => ProfileChoice::Found(Arc::clone(profile)),
+            None => ProfileChoice::Nothing,
+        }
     }
 
     /// The drivers of several machines, each of which is loaded once.
@@ -181,22 +202,50 @@ pub(super) fn read_component(path: &Path) -> Result<Vec<u8>, Failure> {
         .map_err(|e| Failure::new(Exit::Usage, e))
 }
 
-/// The value of `--driver`, looked up before the arguments can be understood: its options are among them.
-fn driver_argument(args: &[OsString]) -> Option<PathBuf> {
+/// The value of a flag, looked up before the arguments can be understood: a driver's options are among them.
+fn early_argument(args: &[OsString], flag: &str) -> Option<PathBuf> {
     let mut args = args.iter().skip(1);
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("--") => return None,
-            Some("--driver") => return args.next().map(PathBuf::from),
+            Some(text) if text == flag => return args.next().map(PathBuf::from),
             Some(text) => {
-                if let Some(path) = text.strip_prefix("--driver=") {
-                    return Some(PathBuf::from(path));
+                let value = text
+                    .strip_prefix(flag)
+                    .and_then(|rest| rest.strip_prefix('='));
+                if let Some(value) = value {
+                    return Some(PathBuf::from(value));
                 }
             }
             None => {}
         }
     }
     None
+}
+
+/// The profile that a flag, the environment or the user's own file names, in this order.
+fn profile_of(args: &[OsString]) -> Result<Option<Profile>, profile::Error> {
+    let places = Places::of_user();
+    let flag = early_argument(args, "--profile").map(|name| name.to_string_lossy().into_owned());
+    let variable = || {
+        std::env::var(profile::VARIABLE)
+            .ok()
+            .filter(|name| !name.is_empty())
+    };
+    match flag.or_else(variable) {
+        Some(name) => places.profile(&name).map(Some),
+        None => places.default_profile(),
+    }
+}
+
+/// The flag of every command that makes something new, or asks an account.
+pub(super) fn profile() -> Arg {
+    Arg::new("profile")
+        .long("profile")
+        .value_name("NAME")
+        .env(profile::VARIABLE)
+        .hide_env_values(true)
+        .help("The profile that has the options that are not given; see `btcloud-host config show --help`")
 }
 
 /// The flag of a driver's option.

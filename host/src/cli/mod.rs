@@ -1,10 +1,15 @@
 //! The command line, `btcloud-host`.
 
+mod completions;
+mod config;
+mod context;
+mod doctor;
 mod driver;
 mod driver_test;
 mod drivers;
 mod each;
 mod env;
+pub mod examples;
 mod exit;
 mod gc;
 mod ls;
@@ -50,19 +55,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(args: &[OsString]) -> Result<(), Failure> {
     let driver = driver::Choice::of(args)?;
-    let command = Command::new("btcloud-host")
-        .about("Creates and controls Docker hosts with sandboxed machine drivers")
-        .version(env!("CARGO_PKG_VERSION"))
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand(run::command(&driver))
-        .subcommand(ls::command())
-        .subcommands(short::commands())
-        .subcommand(env::command())
-        .subcommand(gc::command(&driver))
-        .subcommand(drivers::command())
-        .after_help(EXIT_CODES);
-    let matches = match command.try_get_matches_from(args) {
+    if completions::answer(args, || command(&driver))? {
+        return Ok(());
+    }
+    let matches = match command(&driver).try_get_matches_from(args) {
         Ok(matches) => matches,
         // Help and version are asked for and go to the standard output; nobody can be told if that is closed.
         Err(error) if !error.use_stderr() => {
@@ -86,11 +82,37 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
         Some(("run", matches)) => run::execute(&driver, matches),
         Some(("ls", matches)) => ls::execute(&driver, matches),
         Some(("env", matches)) => env::execute(&driver, matches),
+        Some(("context", matches)) => context::execute(&driver, matches),
+        Some(("config", matches)) => config::execute(&driver, matches),
+        Some(("doctor", matches)) => doctor::execute(&driver, matches),
+        Some(("completions", matches)) => completions::completions(matches),
+        Some(("man", matches)) => completions::man(command(&driver), matches),
         Some(("gc", matches)) => gc::execute(&driver, matches),
         Some(("driver", matches)) => drivers::execute(matches),
         Some((short, matches)) => short::execute(&driver, short, matches),
         None => Err(Failure::shown(Exit::Usage)),
     }
+}
+
+/// The whole command line.
+fn command(driver: &driver::Choice) -> Command {
+    let command = Command::new("btcloud-host")
+        .about("Creates and controls Docker hosts with sandboxed machine drivers")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(run::command(driver))
+        .subcommand(ls::command())
+        .subcommands(short::commands())
+        .subcommand(env::command())
+        .subcommand(context::command())
+        .subcommand(gc::command(driver))
+        .subcommand(config::command(driver))
+        .subcommand(doctor::command(driver))
+        .subcommand(drivers::command())
+        .subcommands(completions::commands())
+        .after_help(EXIT_CODES);
+    examples::add(command, "")
 }
 
 /// What to do about an operation that does not come after `run`.

@@ -1,11 +1,14 @@
 //! `btcloud-host run OPERATION NAME`: one operation of a machine.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::ArgValueCompleter;
 use serde_json::json;
 
-use super::driver::{Choice, argument, common, flags, store};
+use super::completions::machines;
+use super::driver::{Choice, argument, common, flags, profile, store};
+use super::each::{each, parallel};
 use super::exit::Exit;
 use super::report::Report;
 use super::{Failure, print, print_json, state_name, warn};
@@ -72,6 +75,27 @@ pub(super) fn command(driver: &Choice) -> Command {
         if name == "create" {
             // As for docker-machine, the last one of an option counts, so that an alias can be overridden.
             command = command
+                .about("Create a machine, or several")
+                .mut_arg("name", |name| {
+                    name.num_args(1..)
+                        .help("The machine's name, or those of several")
+                })
+                .arg(
+                    Arg::new("count")
+                        .long("count")
+                        .value_name("NUMBER")
+                        .value_parser(value_parser!(u16).range(1..=1_000))
+                        .help("So many machines, called NAME-1, NAME-2 and so on"),
+                )
+                .arg(parallel())
+                .arg(
+                    Arg::new("quiet")
+                        .short('q')
+                        .long("quiet")
+                        .action(ArgAction::SetTrue)
+                        .help("Tell nothing but what goes wrong"),
+                )
+                .arg(profile())
                 .args_override_self(true)
                 .next_help_heading(driver.heading())
                 .args(driver.options(None).map(argument));
@@ -86,6 +110,7 @@ pub(super) fn machine_name(id: &'static str) -> Arg {
     Arg::new(id)
         .value_name("NAME")
         .required(true)
+        .add(ArgValueCompleter::new(machines))
         .help("The machine's name")
 }
 
@@ -119,27 +144,44 @@ pub(super) fn perform(
     operation: &str,
     matches: &ArgMatches,
 ) -> Result<(), Failure> {
-    let text = |id| matches.get_one::<String>(id).cloned().unwrap_or_default();
-    let name = text("name");
-    if !is_machine_name(&name) {
-        return Err(Error::Name(name).into());
+    let flag = |id| matches.try_get_one::<bool>(id).ok().flatten() == Some(&true);
+    let names = names(matches)?;
+    let name = names.first().cloned().unwrap_or_default();
+    let report = Report::of(flag("verbose"), flag("quiet"));
+    let store = store(matches)?;
+    if let (true, Some(loaded)) = (names.len() > 1, &driver.loaded) {
+        let several = Several {
+            choice: driver,
+            loaded,
+            flags: flags(driver.options(None), matches),
+            store,
+            report,
+            is_quiet: flag("quiet"),
+            parallel: matches
+                .get_one::<u16>("parallel")
+                .copied()
+                .unwrap_or(1)
+                .into(),
+        };
+        return several.create(&names, flag("json"));
     }
-    let report = Arc::new(Report::new(matches.get_flag("verbose")));
+    let report = Arc::new(report);
     let task = Task {
         choice: driver,
-        store: store(matches)?,
+        store,
         cancel: cancel_on_signals(&name, operation),
         report: Arc::clone(&report),
-        json: matches
-            .try_get_one::<bool>("json")
-            .ok()
-            .flatten()
-            .copied()
-            .unwrap_or(false),
+        json: flag("json"),
         name,
     };
+    let is_quiet = flag("quiet");
     let result = match (operation, &driver.loaded) {
-        ("create", Some(loaded)) => task.create(loaded, &flags(driver.options(None), matches)),
+        ("create", Some(loaded)) => task
+            .create(loaded, &flags(driver.options(None), matches))
+            .and_then(|machine| match is_quiet {
+                true => Ok(()),
+                false => task.summarise(&machine),
+            }),
         ("start", _) => task.change(Change::Start),
         ("stop", _) => task.change(Change::Stop),
         ("kill", _) => task.change(Change::Kill),
@@ -153,6 +195,93 @@ pub(super) fn perform(
     };
     report.finish();
     result
+}
+
+/// The names of the machines that are meant.
+fn names(matches: &ArgMatches) -> Result<Vec<String>, Failure> {
+    let given: Vec<String> = matches
+        .get_many("name")
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
+    let count = matches.try_get_one::<u16>("count").ok().flatten().copied();
+    let names = match (count, given.as_slice()) {
+        (None, _) => given,
+        (Some(count), [name]) => (1..=count)
+            .map(|number| format!("{name}-{number}"))
+            .collect(),
+        (Some(_), _) => {
+            let error = anyhow::anyhow!("--count takes one name, which the numbers are added to");
+            return Err(Failure::new(Exit::Usage, error));
+        }
+    };
+    match names.iter().find(|name| !is_machine_name(name)) {
+        Some(name) => Err(Error::Name(name.clone()).into()),
+        None => Ok(names),
+    }
+}
+
+/// Several machines that are made at the same time.
+struct Several<'s> {
+    choice: &'s Choice,
+    loaded: &'s Loaded,
+    flags: Flags,
+    store: Store,
+    report: Report,
+    is_quiet: bool,
+    parallel: usize,
+}
+
+impl Several<'_> {
+    fn create(&self, names: &[String], is_json: bool) -> Result<(), Failure> {
+        if let Some(name) = names.iter().find(|name| self.store.contains(name)) {
+            return Err(Error::MachineExists(name.clone()).into());
+        }
+        let all = names.join(" ");
+        let cancel = super::cancel_on_signals(move || {
+            warn(&format!(
+                "stopped; `btcloud-host rm {all}` removes what may be left"
+            ));
+        });
+        let work = |name: &str| {
+            let task = Task {
+                choice: self.choice,
+                store: self.store.clone(),
+                cancel: cancel.clone(),
+                report: Arc::new(self.report.lane(name)),
+                json: false,
+                name: name.to_owned(),
+            };
+            let made = task.create(self.loaded, &self.flags);
+            task.report.finish();
+            made.and_then(|machine| task.summary(&machine))
+        };
+        let made = Mutex::new(Vec::new());
+        let tell = |name: &str, summary: serde_json::Value| {
+            let ip = summary.get("ip").and_then(serde_json::Value::as_str);
+            let line = format!("{name} runs at {}", ip.unwrap_or_default());
+            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.push(summary);
+            match self.is_quiet || is_json {
+                true => Ok(()),
+                false => print(&line),
+            }
+        };
+        let result = each(names, self.parallel, &cancel, &self.report, &work, &tell);
+        let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_quiet || result.is_err() {
+            super::tell(&format!(
+                "{} of {} machines were made",
+                made.len(),
+                names.len()
+            ));
+        }
+        match is_json {
+            true => print_json(&made.into()).and(result),
+            false => result,
+        }
+    }
 }
 
 /// One operation of one machine.
@@ -203,7 +332,8 @@ impl<'t> Task<'t> {
 
     fn machine(&self, driver: Arc<LazyDriver>, record: Record) -> Machine {
         let reporter: Arc<Report> = Arc::clone(&self.report);
-        let surroundings = Surroundings::of_process(reporter, self.cancel.clone());
+        let surroundings = Surroundings::of_process(reporter, self.cancel.clone())
+            .with_profile(self.choice.profile());
         Machine::new(driver, surroundings, record)
     }
 
@@ -214,7 +344,7 @@ impl<'t> Task<'t> {
         Ok(self.machine(driver, record))
     }
 
-    fn create(&self, loaded: &Loaded, flags: &Flags) -> Result<(), Failure> {
+    fn create(&self, loaded: &Loaded, flags: &Flags) -> Result<Machine, Failure> {
         if self.store.contains(&self.name) {
             return Err(Error::MachineExists(self.name.clone()).into());
         }
@@ -251,21 +381,27 @@ impl<'t> Task<'t> {
             return Err(error.into());
         }
         self.report.finish();
-        self.summarise(&machine)
+        Ok(machine)
+    }
+
+    fn summary(&self, machine: &Machine) -> Result<serde_json::Value, Failure> {
+        let (ip, host, port) = (machine.ip()?, machine.ssh_hostname()?, machine.ssh_port());
+        let (user, key) = (machine.ssh_username(), machine.ssh_key_path());
+        Ok(json!({
+            "name": self.name,
+            "ip": ip,
+            "url": machine.engine_url()?,
+            "ssh": { "user": user, "host": host, "port": port, "key": key },
+        }))
     }
 
     fn summarise(&self, machine: &Machine) -> Result<(), Failure> {
+        if self.json {
+            return print_json(&self.summary(machine)?);
+        }
         let (ip, host, port) = (machine.ip()?, machine.ssh_hostname()?, machine.ssh_port());
         let (user, key) = (machine.ssh_username(), machine.ssh_key_path());
         let engine = machine.engine_url()?;
-        if self.json {
-            return print_json(&json!({
-                "name": self.name,
-                "ip": ip,
-                "url": engine,
-                "ssh": { "user": user, "host": host, "port": port, "key": key },
-            }));
-        }
         print(&format!("{} runs at {ip}", self.name))?;
         print(&format!(
             "  SSH     ssh -i {} -p {port} {user}@{host}",

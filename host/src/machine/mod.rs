@@ -1,6 +1,7 @@
 //! The machine service: what both doors do with a machine.
 
 mod account;
+pub mod checkup;
 mod driver;
 mod error;
 mod fleet;
@@ -27,15 +28,16 @@ use crate::capability::state::{SaveState, State as StateCapability};
 use crate::contract::types::ErrorKind;
 use crate::contract::{self, OptionKind, OptionSpec, State, Status};
 use crate::files;
+use crate::profile::{self, Places, Profile};
 use options::Options;
 
 pub use crate::sandbox::Change;
 pub use account::{Account, Found};
-pub use driver::{LazyDriver, Loaded};
+pub use driver::{Configured, LazyDriver, Loaded};
 pub use error::Error;
 pub use fleet::{Entry, Fleet, Sighting, Trouble};
 pub use lock::Lock;
-pub use options::{Flag, Flags, Variables};
+pub use options::{Flag, Flags, Origin, Variables};
 pub use record::Record;
 pub use store::{Store, Stored, is_machine_name};
 
@@ -64,6 +66,20 @@ pub struct Surroundings {
     pub time: Arc<dyn TimeSource>,
     /// The connections.
     pub client: Client,
+    /// What the user has written down for new machines and for accounts.
+    pub profile: ProfileChoice,
+}
+
+/// The profile that counts for what is not stored yet.
+#[derive(Clone, Debug, Default)]
+pub enum ProfileChoice {
+    /// None.
+    #[default]
+    Nothing,
+    /// One that was found already.
+    Found(Arc<Profile>),
+    /// The one that the environment variable [`profile::VARIABLE`] names, if it does.
+    OfVariable,
 }
 
 impl Surroundings {
@@ -75,7 +91,40 @@ impl Surroundings {
             variables: Arc::new(|name| std::env::var(name).ok()),
             time: Arc::new(SystemTimeSource::default()),
             client: Client::default(),
+            profile: ProfileChoice::Nothing,
         }
+    }
+
+    /// The same with a profile.
+    pub fn with_profile(self, profile: ProfileChoice) -> Self {
+        Self { profile, ..self }
+    }
+
+    /// The profile, looked for if need be. One that others can read is warned of.
+    fn profile(&self, loaded: &Loaded) -> Result<Option<Arc<Profile>>, Error> {
+        let profile = match &self.profile {
+            ProfileChoice::Nothing => None,
+            ProfileChoice::Found(profile) => Some(Arc::clone(profile)),
+            ProfileChoice::OfVariable => {
+                let name = (self.variables)(profile::VARIABLE).filter(|name| !name.is_empty());
+                let profile = name.map(|name| Places::of_user().profile(&name));
+                profile.transpose()?.map(Arc::new)
+            }
+        };
+        if let Some(profile) = &profile {
+            let specs = &loaded.description.options;
+            let driver = &loaded.description.name;
+            profile.check(driver, specs)?;
+            let has_secrets = profile.has_secrets(driver, specs);
+            for path in profile.exposed.iter().filter(|_| has_secrets) {
+                let path = path.display();
+                let line = format!(
+                    "{path} has keys in it and others can read it; `chmod 600 {path}` keeps it to you"
+                );
+                self.reporter.log(Level::Warning, &line);
+            }
+        }
+        Ok(profile)
     }
 
     /// What a driver may use in one operation.
@@ -216,7 +265,9 @@ impl Machine {
     pub fn configure(&self, flags: &Flags) -> Result<(), Error> {
         let loaded = self.driver.loaded()?;
         let specs = &loaded.description.options;
-        let options = Options::from_flags(specs, flags, &*self.surroundings.variables)?;
+        let profile = self.surroundings.profile(&loaded)?;
+        let given = loaded.given(&self.surroundings, flags, profile.as_deref());
+        let options = Options::from_flags(specs, &given)?;
         loaded.check_hosts(&options.endpoints)?;
         let mut remembered = self.remembered();
         options.store(specs, &mut remembered.record);

@@ -76,6 +76,7 @@ impl Store {
     ///
     /// If there is no such machine, or its file cannot be read or understood.
     pub fn entry(&self, name: &str) -> Result<Stored, Error> {
+        self.refuse_links(name)?;
         let path = config_path(&self.directory(name));
         let config = match read(&path) {
             Err(Error::Store { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -156,6 +157,7 @@ impl Store {
     /// If there is such a machine already, or it cannot be written.
     pub fn create(&self, name: &str, record: &Record, driver_name: &str) -> Result<(), Error> {
         let directory = self.directory(name);
+        self.refuse_links(name)?;
         files::create_private_dir(&directory).map_err(|e| Error::store(&directory, e))?;
         let path = config_path(&directory);
         let config = json!({
@@ -224,7 +226,21 @@ impl Store {
     /// If something cannot be removed.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let directory = self.directory(name);
+        self.refuse_links(name)?;
         fs::remove_dir_all(&directory).map_err(|e| Error::store(&directory, e))
+    }
+
+    /// The store itself may be a link; a machine in it may not, since it is written and removed as a whole.
+    fn refuse_links(&self, name: &str) -> Result<(), Error> {
+        let directory = self.directory(name);
+        let config = config_path(&directory);
+        let is_link = |path: &PathBuf| {
+            fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_symlink())
+        };
+        match [directory, config].into_iter().find(is_link) {
+            Some(path) => Err(Error::Link(path)),
+            None => Ok(()),
+        }
     }
 
     fn host_options(&self, directory: &Path) -> Value {
@@ -300,10 +316,11 @@ fn read(path: &Path) -> Result<Map<String, Value>, Error> {
         serde_json::from_slice(&contents).map_err(|e| Error::corrupt(path, &e.to_string()))?;
     match config.get("ConfigVersion").and_then(Value::as_u64) {
         Some(CONFIG_VERSION) => Ok(config),
-        Some(version) => {
-            let reason = format!("it has version {version} of the format, not {CONFIG_VERSION}");
-            Err(Error::corrupt(path, &reason))
-        }
+        Some(version) => Err(Error::StoreVersion {
+            path: path.to_owned(),
+            version,
+            known: CONFIG_VERSION,
+        }),
         None => Err(Error::corrupt(path, "it has no version")),
     }
 }
@@ -377,7 +394,8 @@ mod tests {
             ("{", "EOF"),
             ("[]", "invalid type"),
             ("{}", "no version"),
-            (r#"{"ConfigVersion": 9}"#, "version 9"),
+            (r#"{"ConfigVersion": 9}"#, "version 9 of the format, not 3"),
+            (r#"{"ConfigVersion": 1}"#, "version 1 of the format, not 3"),
             (r#"{"ConfigVersion": 3}"#, "no driver"),
             (
                 r#"{"ConfigVersion": 3, "Driver": {"MachineName": "m2"}}"#,
@@ -392,6 +410,35 @@ mod tests {
             );
             assert_eq!(fs::read_to_string(&path).unwrap(), contents);
         }
+    }
+
+    #[test]
+    fn a_machine_behind_a_link_is_not_touched() {
+        let (dir, store) = store();
+        let record = Record::new("m1", store.path());
+        store.create("m1", &record, "btcloud").unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        fs::rename(store.directory("m1"), &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, store.directory("m1")).unwrap();
+        assert_eq!(store.names().unwrap(), ["m1"]);
+        for result in [
+            store.load("m1").map(drop),
+            store.remove("m1"),
+            store.create("m1", &record, "btcloud"),
+        ] {
+            let error = result.unwrap_err();
+            assert!(
+                matches!(error, Error::Link(_)) && error.hint().is_some(),
+                "{error}"
+            );
+        }
+        assert!(config_path(&elsewhere).exists());
+        // The store as a whole may be one.
+        let link = dir.path().join("link");
+        fs::remove_file(store.directory("m1")).unwrap();
+        fs::rename(&elsewhere, store.directory("m1")).unwrap();
+        std::os::unix::fs::symlink(store.path(), &link).unwrap();
+        Store::at(link).load("m1").unwrap();
     }
 
     #[test]

@@ -13,7 +13,8 @@ use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::contract::State;
 use btcloud_host::contract::types::ErrorKind;
 use btcloud_host::machine::{
-    Account, Change, Error, Flag, Flags, LazyDriver, Machine, Record, Store, Surroundings,
+    Account, Change, Error, Flag, Flags, LazyDriver, Machine, ProfileChoice, Record, Store,
+    Surroundings,
 };
 use btcloud_host::sandbox::Limits;
 use hetzner_simulator::{Fault, Hetzner, Inventory};
@@ -71,6 +72,7 @@ impl Lab {
             variables: Arc::new(variables),
             time: Arc::new(HurriedTime::default()),
             client: Client::default(),
+            profile: ProfileChoice::Nothing,
         }
     }
 
