@@ -34,12 +34,12 @@ pub struct Profile {
     pub driver: Option<String>,
     /// The files with keys that it was read from and that others can read.
     pub exposed: Vec<PathBuf>,
-    values: BTreeMap<Key, (Flag, PathBuf)>,
+    values: BTreeMap<Field, (Flag, PathBuf)>,
 }
 
 /// What a value is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
+enum Field {
     /// The option of that name, with or without the driver's name before it.
     Option(String),
     /// What other clients of CloudStack call by names of their own.
@@ -255,7 +255,7 @@ impl Places {
             };
             profile
                 .values
-                .insert(Key::Option(key), (flag, path.clone()));
+                .insert(Field::Option(key), (flag, path.clone()));
         }
         profile.look_at(&path);
         if let Some(origin) = origin {
@@ -283,9 +283,9 @@ impl Places {
         }
         let mut profile = Profile::new(name, &path);
         let own = |key| text(&ini, &section, key);
-        profile.take(Key::Url, own("url"));
-        profile.take(Key::ApiKey, own("apikey"));
-        profile.take(Key::SecretKey, own("secretkey"));
+        profile.take(Field::Url, own("url"));
+        profile.take(Field::ApiKey, own("apikey"));
+        profile.take(Field::SecretKey, own("secretkey"));
         profile.take_verification(own("verifycert").or_else(|| core("verifycert")));
         profile.look_at(&path);
         Ok(Some(profile))
@@ -304,9 +304,9 @@ impl Places {
         }
         let mut profile = Profile::new(name, &path);
         let own = |key| text(&ini, &section, key);
-        profile.take(Key::Url, own("endpoint"));
-        profile.take(Key::ApiKey, own("key"));
-        profile.take(Key::SecretKey, own("secret"));
+        profile.take(Field::Url, own("endpoint"));
+        profile.take(Field::ApiKey, own("key"));
+        profile.take(Field::SecretKey, own("secret"));
         profile.take_verification(own("verify"));
         if own("dangerous_no_tls_verify").is_some_and(|text| is_on(&text)) {
             profile.take_verification(Some("false".to_owned()));
@@ -327,7 +327,7 @@ impl Profile {
         }
     }
 
-    fn take(&mut self, key: Key, text: Option<String>) {
+    fn take(&mut self, key: Field, text: Option<String>) {
         if let Some(text) = text {
             let value = (Flag::Text(text), self.path.clone());
             self.values.insert(key, value);
@@ -337,8 +337,8 @@ impl Profile {
     /// Takes a switch of whether certificates are verified, or the path of those by which they are.
     fn take_verification(&mut self, text: Option<String>) {
         match text {
-            Some(text) if is_off(&text) => self.take(Key::Insecure, Some("true".to_owned())),
-            Some(text) if !is_on(&text) => self.take(Key::Certificates, Some(text)),
+            Some(text) if is_off(&text) => self.take(Field::Insecure, Some("true".to_owned())),
+            Some(text) if !is_on(&text) => self.take(Field::Certificates, Some(text)),
             _ => {}
         }
     }
@@ -360,14 +360,14 @@ impl Profile {
         };
         let name = short(&spec.name).unwrap_or_else(|| spec.name.clone());
         let foreign = match spec.kind {
-            OptionKind::Endpoint => Some(Key::Url),
-            OptionKind::Secret if spec.name.ends_with("api-key") => Some(Key::ApiKey),
-            OptionKind::Secret if spec.name.ends_with("secret-key") => Some(Key::SecretKey),
-            OptionKind::Insecure => Some(Key::Insecure),
-            OptionKind::Certificates => Some(Key::Certificates),
+            OptionKind::Endpoint => Some(Field::Url),
+            OptionKind::Secret if spec.name.ends_with("api-key") => Some(Field::ApiKey),
+            OptionKind::Secret if spec.name.ends_with("secret-key") => Some(Field::SecretKey),
+            OptionKind::Insecure => Some(Field::Insecure),
+            OptionKind::Certificates => Some(Field::Certificates),
             _ => None,
         };
-        let keys = [Key::Option(spec.name.clone()), Key::Option(name)];
+        let keys = [Field::Option(spec.name.clone()), Field::Option(name)];
         let found = keys.into_iter().chain(foreign);
         let (flag, path) = found.filter_map(|key| self.values.get(&key)).next()?;
         Some((flag, path))
@@ -387,7 +387,7 @@ impl Profile {
             specs.iter().any(is_it)
         };
         let mut names = self.values.keys().filter_map(|key| match key {
-            Key::Option(name) => Some(name),
+            Field::Option(name) => Some(name),
             _ => None,
         });
         match names.find(|name| !is_known(name)) {

@@ -134,8 +134,9 @@ fn plugin(driver: &str) -> Finding {
                 "`btcloud-host driver install FILE` puts {name} into a directory; add that to PATH"
             ),
         };
-        let detail =
-            format!("docker-machine does not find {name} in PATH; this program needs it not");
+        let detail = format!(
+            "docker-machine does not find {name} in PATH; btcloud-host itself does not need it"
+        );
         return Finding::bad(what, detail, remedy);
     };
     let canonical = |path: &Path| path.canonicalize().ok();

@@ -24,7 +24,8 @@ enum Shell {
     /// All that POSIX describes: sh, bash, zsh, dash, ksh.
     Posix,
     Fish,
-    PowerShell,
+    /// PowerShell.
+    Power,
     Cmd,
 }
 
@@ -36,8 +37,8 @@ const SHELLS: [(&str, Shell); 9] = [
     ("dash", Shell::Posix),
     ("ksh", Shell::Posix),
     ("fish", Shell::Fish),
-    ("powershell", Shell::PowerShell),
-    ("pwsh", Shell::PowerShell),
+    ("powershell", Shell::Power),
+    ("pwsh", Shell::Power),
     ("cmd", Shell::Cmd),
 ];
 
@@ -146,7 +147,7 @@ impl Shell {
         Ok(match self {
             Self::Posix => format!("export {variable}=\"{}\"", escaped(value, "\\\"$`", '\\')),
             Self::Fish => format!("set -gx {variable} \"{}\";", escaped(value, "\\\"$", '\\')),
-            Self::PowerShell => {
+            Self::Power => {
                 // Typographic quotation marks end a string too.
                 let quotes = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'];
                 let mut quoted = String::new();
@@ -177,7 +178,7 @@ impl Shell {
         match self {
             Self::Posix => format!("unset {variable}"),
             Self::Fish => format!("set -e {variable};"),
-            Self::PowerShell => format!("Remove-Item -ErrorAction Ignore Env:\\{variable}"),
+            Self::Power => format!("Remove-Item -ErrorAction Ignore Env:\\{variable}"),
             Self::Cmd => format!("SET {variable}="),
         }
     }
@@ -187,7 +188,7 @@ impl Shell {
         match self {
             Self::Posix => format!("# Have your shell read this:\n# eval \"$({command})\""),
             Self::Fish => format!("# Have your shell read this:\n# {command} | source"),
-            Self::PowerShell => {
+            Self::Power => {
                 format!("# Have your shell read this:\n# & {command} | Invoke-Expression")
             }
             Self::Cmd => format!(
@@ -233,11 +234,8 @@ mod tests {
         let set = |shell: Shell| shell.set("X", "a'b \"c\" $d `e` \\f").unwrap();
         assert_eq!(set(Shell::Posix), r#"export X="a'b \"c\" \$d \`e\` \\f""#);
         assert_eq!(set(Shell::Fish), r#"set -gx X "a'b \"c\" \$d `e` \\f";"#);
-        assert_eq!(set(Shell::PowerShell), r#"$Env:X = 'a''b "c" $d `e` \f'"#);
-        assert_eq!(
-            Shell::PowerShell.set("X", "it’s").unwrap(),
-            "$Env:X = 'it’’s'"
-        );
+        assert_eq!(set(Shell::Power), r#"$Env:X = 'a''b "c" $d `e` \f'"#);
+        assert_eq!(Shell::Power.set("X", "it’s").unwrap(), "$Env:X = 'it’’s'");
         assert_eq!(
             Shell::Cmd.set("X", "C:\\my files&more").unwrap(),
             "SET \"X=C:\\my files&more\""
@@ -245,7 +243,7 @@ mod tests {
         for unspeakable in ["50%", "a\"b", "a\nb"] {
             Shell::Cmd.set("X", unspeakable).unwrap_err();
         }
-        let unset = [Shell::Posix, Shell::Fish, Shell::PowerShell, Shell::Cmd];
+        let unset = [Shell::Posix, Shell::Fish, Shell::Power, Shell::Cmd];
         assert_eq!(
             unset.map(|shell| shell.unset("X")),
             [

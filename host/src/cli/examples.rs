@@ -22,7 +22,7 @@ const fn example(command: &'static str, line: &'static str, what: &'static str) 
 }
 
 /// All examples. Those that begin with `run create` make their machines; all others have the machines `web-1` and `web-2`, which
-/// run, and a driver in the file `their-driver.wasm`, which is installed as `probe` unless it is the one that installs it.
+/// run, and a driver in the file `their-driver.wasm`, which is installed as `their-driver` unless it is the one that installs it.
 pub const EXAMPLES: &[Example] = &[
     example(
         "run create",
@@ -172,7 +172,7 @@ pub const EXAMPLES: &[Example] = &[
     ),
     example(
         "driver install",
-        "btcloud-host driver install their-driver.wasm --yes",
+        "btcloud-host driver install their-driver.wasm --as their-driver --yes",
         "Install a driver, and grant what it asks for",
     ),
     example(
@@ -182,22 +182,22 @@ pub const EXAMPLES: &[Example] = &[
     ),
     example(
         "driver show",
-        "btcloud-host driver show probe",
+        "btcloud-host driver show their-driver",
         "What a driver may do",
     ),
     example(
         "driver verify",
-        "btcloud-host driver verify probe",
+        "btcloud-host driver verify their-driver",
         "Whether it is still the same",
     ),
     example(
         "driver remove",
-        "btcloud-host driver remove probe",
+        "btcloud-host driver remove their-driver",
         "Remove a driver; its machines stay",
     ),
     example(
         "driver test",
-        "btcloud-host driver test their-driver.wasm || true",
+        "btcloud-host driver test their-driver.wasm",
         "Whether a driver keeps the contract",
     ),
 ];

@@ -233,6 +233,7 @@ impl Subject {
             flags,
             variables,
             profile: None,
+            has_all_flags: false,
         };
         Ok(Options::from_flags(
             &self.loaded.description.options,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::options::Given;
-use super::{Error, Flag, Flags, Origin, Surroundings, record};
+use super::{Error, Flag, Flags, Origin, ProfileChoice, Surroundings, record};
 use crate::capability::http::Endpoint;
 use crate::contract::{Description, OptionKind, OptionSpec};
 
@@ -189,6 +189,7 @@ impl Loaded {
             flags,
             variables: &*surroundings.variables,
             profile,
+            has_all_flags: matches!(surroundings.profile, ProfileChoice::OfVariable),
         }
     }
 

@@ -212,7 +212,8 @@ impl Error {
             Self::NotProvisioned(name) => Some(format!("`docker-machine provision {name}` does")),
             Self::Gone(_) => Some("remove the machine to have it forgotten here too".to_owned()),
             Self::ForeignMachine { made_by, .. } => Some(format!(
-                "`btcloud-host driver install FILE --as {made_by}` installs it, or name its component with --driver"
+                "a docker-machine that has it manages the machine; a component is installed by `btcloud-host driver install FILE \
+                 --as {made_by}`, or named with --driver"
             )),
             Self::OtherDriver { .. } => {
                 Some("leave --driver out to have it run by the driver that made it".to_owned())

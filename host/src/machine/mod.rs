@@ -78,7 +78,8 @@ pub enum ProfileChoice {
     Nothing,
     /// One that was found already.
     Found(Arc<Profile>),
-    /// The one that the environment variable [`profile::VARIABLE`] names, if it does.
+    /// The one that the environment variable [`profile::VARIABLE`] names, if it does: for the plugin, whose clients send a
+    /// flag for each option, be it only the default.
     OfVariable,
 }
 

@@ -56,6 +56,9 @@ pub(crate) struct Given<'g> {
     pub(crate) flags: &'g Flags,
     pub(crate) variables: &'g Variables,
     pub(crate) profile: Option<&'g Profile>,
+    /// Whether there is a flag for each option, with the default where the user gave none, as docker-machine's clients send
+    /// them. A flag that is no more than the default then gives way to a profile.
+    pub(crate) has_all_flags: bool,
 }
 
 impl Given<'_> {
@@ -76,14 +79,24 @@ impl Given<'_> {
             Flag::Integer(_) => false,
         };
         let flag = self.flags.get(&spec.name);
-        if let Some(flag) = flag.filter(|flag| !is_nothing(flag)) {
+        let variable = || variable(spec, self.variables);
+        let profile = self.profile.and_then(|p| p.value(self.driver, spec));
+        let profile = profile.filter(|(flag, _)| !is_nothing(flag));
+        let is_default = |flag: &Flag| match (flag, &spec.default) {
+            (Flag::Text(text), Some(default)) => text == default,
+            (Flag::Integer(number), Some(default)) => number.to_string() == *default,
+            _ => false,
+        };
+        let gives_way = |flag: &Flag| {
+            self.has_all_flags && profile.is_some() && is_default(flag) && variable().is_none()
+        };
+        if let Some(flag) = flag.filter(|flag| !is_nothing(flag) && !gives_way(flag)) {
             return Some((flag.clone(), Origin::Flag));
         }
-        if let Some(flag) = variable(spec, self.variables) {
+        if let Some(flag) = variable() {
             return Some((flag, Origin::Variable(spec.env.clone())));
         }
-        let profile = self.profile.and_then(|p| p.value(self.driver, spec));
-        if let Some((flag, path)) = profile.filter(|(flag, _)| !is_nothing(flag)) {
+        if let Some((flag, path)) = profile {
             return Some((flag.clone(), Origin::Profile(path.to_owned())));
         }
         let default = spec.default.clone().map(Flag::Text);
@@ -432,6 +445,7 @@ y6/tA4CWuf/AxaLmPxhGXrgFJ2p5t4QHB+vfAiEAgWKMHqglyHgKOdVpWw5uR2x1
             flags,
             variables,
             profile: None,
+            has_all_flags: false,
         }
     }
 

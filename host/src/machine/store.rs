@@ -184,10 +184,7 @@ impl Store {
     pub fn certificates(&self, name: &str) -> Result<PathBuf, Error> {
         let directory = self.directory(name);
         let is_there = |file: &&str| directory.join(file).is_file();
-        match ["ca.pem", "cert.pem", "key.pem"]
-            .iter()
-            .all(|file| is_there(&file))
-        {
+        match ["ca.pem", "cert.pem", "key.pem"].iter().all(is_there) {
             true => Ok(directory),
             false => Err(Error::NotProvisioned(name.to_owned())),
         }
