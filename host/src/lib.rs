@@ -3,8 +3,9 @@
 //!
 //! Dependencies point one way: the doors ([`cli`], [`plugin`]) know the [`machine`] service, the service knows the
 //! [`registry`] of third-party drivers and the [`sandbox`], the sandbox knows the [`capability`]s, and all speak in terms
-//! of the [`contract`]. [`provision`] makes a machine a Docker host, over [`ssh`], for the command line alone:
-//! docker-machine does that itself. [`conformance`] looks whether somebody's driver keeps the contract.
+//! of the [`contract`]. A [`profile`] is where the user has written options down. [`provision`] makes a machine a Docker host,
+//! over [`ssh`], for the command line alone: docker-machine does that itself. [`conformance`] looks whether somebody's driver
+//! keeps the contract.
 
 #![warn(
     clippy::cast_possible_truncation,
@@ -25,6 +26,7 @@ pub mod contract;
 mod files;
 pub mod machine;
 pub mod plugin;
+pub mod profile;
 pub mod provision;
 pub mod registry;
 pub mod sandbox;

@@ -18,7 +18,7 @@ struct Foreign {
     provide: fn() -> Result<PathBuf>,
 }
 
-const FOREIGN: [Foreign; 5] = [
+const FOREIGN: [Foreign; 6] = [
     Foreign {
         name: "docker-machine 0.16.2, built from its Go module",
         tests: "docker_machine_client",
@@ -47,6 +47,12 @@ const FOREIGN: [Foreign; 5] = [
         tests: "cs_client",
         variable: "CLOUDSTACK_TEST_PYTHON",
         provide: install_cs,
+    },
+    Foreign {
+        name: "Docker's client",
+        tests: "docker_client",
+        variable: "TEST_DOCKER",
+        provide: find_docker,
     },
     Foreign {
         name: "the driver in Python, built by componentize-py from PyPI",
@@ -117,6 +123,15 @@ fn build_go_client(name: &str, package: &str) -> Result<PathBuf> {
         .arg(package);
     output(&mut go)?;
     Ok(program)
+}
+
+/// Finds Docker's client. It needs no engine for what the tests do.
+fn find_docker() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join("docker"))
+        .find(|program| program.is_file())
+        .ok_or_else(|| "docker is not installed".to_owned())
 }
 
 /// Installs the client `cs`, and tells its Python.

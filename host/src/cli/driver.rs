@@ -1,5 +1,7 @@
 //! The driver that a command line names, its options as flags, and the flags of every command that runs a driver.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +14,8 @@ use super::exit::Exit;
 use crate::builtin;
 use crate::contract::{OptionKind, OptionScope, OptionSpec};
 use crate::files;
-use crate::machine::{Error, Flag, Flags, LazyDriver, Loaded, Store};
+use crate::machine::{Error, Flag, Flags, LazyDriver, Loaded, ProfileChoice, Store};
+use crate::profile::{self, Places, Profile};
 use crate::registry;
 use crate::sandbox::{Cache, Limits};
 
@@ -23,19 +26,30 @@ pub(super) struct Choice {
     pub(super) loaded: Option<Arc<Loaded>>,
     /// Whether the user named it, and it is not just the built-in one.
     is_named: bool,
+    /// What the user has written down for new machines and accounts.
+    pub(super) profile: Option<Arc<Profile>>,
 }
 
 impl Choice {
     /// Finds the driver, and loads it if need be.
     pub(super) fn of(args: &[OsString]) -> Result<Self, Failure> {
-        let named = driver_argument(args);
+        let has = |word: &str| args.iter().skip(1).any(|arg| arg == word);
+        // In `help run create` too.
+        let needs_options = has("run") && has("create")
+            || ["gc", "doctor", "config", "man"]
+                .iter()
+                .any(|word| has(word));
+        let wants_help = has("help") || has("--help") || has("-h");
+        let profile = match needs_options && !wants_help {
+            true => profile_of(args).map_err(Error::from)?.map(Arc::new),
+            false => None,
+        };
+        let of_profile = || Some(PathBuf::from(profile.as_ref()?.driver.as_ref()?));
+        let named = early_argument(args, "--driver").or_else(of_profile);
         let driver = match &named {
             None => builtin::driver(),
             Some(named) => driver_at(named)?,
         };
-        let has = |word: &str| args.iter().skip(1).any(|arg| arg == word);
-        // In `help run create` too.
-        let needs_options = has("run") && has("create") || has("gc");
         let loaded = match needs_options {
             true => Some(driver.loaded()?),
             false => None,
@@ -44,6 +58,7 @@ impl Choice {
             driver: Arc::new(driver),
             loaded,
             is_named: named.is_some(),
+            profile,
         })
     }
 
@@ -54,18 +69,7 @@ impl Choice {
         made_by: &str,
     ) -> Result<Arc<LazyDriver>, Failure> {
         if !self.is_named && made_by != builtin::NAME {
-            let driver = builtin::driver_named(made_by);
-            // Whatever else is wrong with it is told when it is used.
-            return match driver.loaded() {
-                Err(Error::Registry(registry::Error::NotInstalled(_))) => {
-                    Err(Error::ForeignMachine {
-                        name: machine.to_owned(),
-                        made_by: made_by.to_owned(),
-                    }
-                    .into())
-                }
-                _ => Ok(Arc::new(driver)),
-            };
+            return Ok(maker(machine, made_by)?);
         }
         let name = self.driver.loaded()?.name.clone();
         if name != made_by {
@@ -79,6 +83,22 @@ impl Choice {
         Ok(Arc::clone(&self.driver))
     }
 
+    /// The profile for what the driver does.
+    pub(super) fn profile(&self) -> ProfileChoice {
+        match &self.profile {
+            Some(profile) => ProfileChoice::Found(Arc::clone(profile)),
+            None => ProfileChoice::Nothing,
+        }
+    }
+
+    /// The drivers of several machines, each of which is loaded once.
+    pub(super) fn drivers(&self) -> Drivers<'_> {
+        Drivers {
+            choice: self,
+            found: RefCell::default(),
+        }
+    }
+
     /// The driver's options, or those of one scope; none if the driver is not loaded.
     pub(super) fn options(&self, scope: Option<OptionScope>) -> impl Iterator<Item = &OptionSpec> {
         let loaded = self.loaded.iter();
@@ -90,6 +110,46 @@ impl Choice {
     pub(super) fn heading(&self) -> String {
         let name = self.loaded.as_ref().map(|loaded| loaded.name.as_str());
         format!("Options of the driver {}", name.unwrap_or_default())
+    }
+}
+
+/// The driver that made a machine.
+fn maker(machine: &str, made_by: &str) -> Result<Arc<LazyDriver>, Error> {
+    let driver = builtin::driver_named(made_by);
+    // Whatever else is wrong with it is told when it is used.
+    match driver.loaded() {
+        Err(Error::Registry(registry::Error::NotInstalled(_))) => Err(Error::ForeignMachine {
+            name: machine.to_owned(),
+            made_by: made_by.to_owned(),
+        }),
+        _ => Ok(Arc::new(driver)),
+    }
+}
+
+/// The drivers of the machines of a store.
+pub(super) struct Drivers<'c> {
+    choice: &'c Choice,
+    found: RefCell<BTreeMap<String, Arc<LazyDriver>>>,
+}
+
+impl Drivers<'_> {
+    /// The driver for a machine: the one that made it, from where the user named it or else from where it is installed.
+    pub(super) fn of(&self, machine: &str, made_by: &str) -> Result<Arc<LazyDriver>, Error> {
+        if let Some(driver) = self.found.borrow().get(made_by) {
+            return Ok(Arc::clone(driver));
+        }
+        let chosen = &self.choice.driver;
+        let is_chosen = match self.choice.is_named {
+            true => chosen.loaded()?.name == made_by,
+            false => made_by == builtin::NAME,
+        };
+        let driver = match is_chosen {
+            true => Arc::clone(chosen),
+            false => maker(machine, made_by)?,
+        };
+        let mut found = self.found.borrow_mut();
+        found.insert(made_by.to_owned(), Arc::clone(&driver));
+        Ok(driver)
     }
 }
 
@@ -142,22 +202,50 @@ pub(super) fn read_component(path: &Path) -> Result<Vec<u8>, Failure> {
         .map_err(|e| Failure::new(Exit::Usage, e))
 }
 
-/// The value of `--driver`, looked up before the arguments can be understood: its options are among them.
-fn driver_argument(args: &[OsString]) -> Option<PathBuf> {
+/// The value of a flag, looked up before the arguments can be understood: a driver's options are among them.
+fn early_argument(args: &[OsString], flag: &str) -> Option<PathBuf> {
     let mut args = args.iter().skip(1);
     while let Some(arg) = args.next() {
         match arg.to_str() {
             Some("--") => return None,
-            Some("--driver") => return args.next().map(PathBuf::from),
+            Some(text) if text == flag => return args.next().map(PathBuf::from),
             Some(text) => {
-                if let Some(path) = text.strip_prefix("--driver=") {
-                    return Some(PathBuf::from(path));
+                let value = text
+                    .strip_prefix(flag)
+                    .and_then(|rest| rest.strip_prefix('='));
+                if let Some(value) = value {
+                    return Some(PathBuf::from(value));
                 }
             }
             None => {}
         }
     }
     None
+}
+
+/// The profile that a flag, the environment or the user's own file names, in this order.
+fn profile_of(args: &[OsString]) -> Result<Option<Profile>, profile::Error> {
+    let places = Places::of_user();
+    let flag = early_argument(args, "--profile").map(|name| name.to_string_lossy().into_owned());
+    let variable = || {
+        std::env::var(profile::VARIABLE)
+            .ok()
+            .filter(|name| !name.is_empty())
+    };
+    match flag.or_else(variable) {
+        Some(name) => places.profile(&name).map(Some),
+        None => places.default_profile(),
+    }
+}
+
+/// The flag of every command that makes something new, or asks an account.
+pub(super) fn profile() -> Arg {
+    Arg::new("profile")
+        .long("profile")
+        .value_name("NAME")
+        .env(profile::VARIABLE)
+        .hide_env_values(true)
+        .help("The profile that has the options that are not given; see `btcloud-host config show --help`")
 }
 
 /// The flag of a driver's option.

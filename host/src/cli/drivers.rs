@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -371,24 +370,10 @@ fn join(items: &BTreeSet<String>) -> String {
 }
 
 fn consents(name: &str) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure {
-            hint: Some("--yes grants it without asking".to_owned()),
-            ..Failure::new(
-                Exit::Usage,
-                anyhow!("there is no terminal to ask for your consent at"),
-            )
-        });
-    }
-    drop(write!(
-        io::stderr(),
-        "Install it as {name} and grant it that? [y/N] "
-    ));
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.context("cannot read your answer")
-        .map_err(|e| Failure::new(Exit::Failed, e))?;
-    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+    super::consents(
+        &format!("Install it as {name} and grant it that?"),
+        "--yes grants it without asking",
+    )
 }
 
 fn bin_directory(matches: &ArgMatches) -> Result<PathBuf, Failure> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
-use super::driver::{Choice, argument, common, flags, store};
+use super::driver::{Choice, argument, common, flags, profile, store};
 use super::exit::Exit;
 use super::report::Report;
 use super::{Failure, print, print_json, warn};
@@ -26,6 +26,7 @@ pub(super) fn command(driver: &Choice) -> Command {
         .about(ABOUT)
         .after_help(DETAILS)
         .args(common())
+        .arg(profile())
         .arg(
             Arg::new("remove")
                 .long("remove")
@@ -50,7 +51,7 @@ pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failu
     let flags = flags(driver.options(Some(OptionScope::Account)), matches);
     let report = Arc::new(Report::new(matches.get_flag("verbose")));
     let cancel = super::cancel_on_signals(|| ());
-    let surroundings = Surroundings::of_process(report, cancel);
+    let surroundings = Surroundings::of_process(report, cancel).with_profile(driver.profile());
     let account = Account::new(Arc::clone(&driver.driver), surroundings, &flags)?;
     let wanted: Vec<&String> = matches.get_many("remove").into_iter().flatten().collect();
 

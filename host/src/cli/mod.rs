@@ -1,25 +1,37 @@
 //! The command line, `btcloud-host`.
 
+mod completions;
+mod config;
+mod context;
+mod doctor;
 mod driver;
 mod driver_test;
 mod drivers;
+mod each;
+mod env;
+pub mod examples;
 mod exit;
 mod gc;
+mod ls;
 mod provision;
 mod report;
 mod run;
+mod short;
 mod ssh;
+mod table;
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::Context as _;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue};
 
 use crate::capability::clock::Cancel;
 use crate::capability::log::clean;
+use crate::contract::State;
 use exit::Exit;
 
 const EXIT_CODES: &str = "\
@@ -45,20 +57,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(args: &[OsString]) -> Result<(), Failure> {
     let driver = driver::Choice::of(args)?;
-    let command = Command::new("btcloud-host")
-        .about("Creates and controls Docker hosts with sandboxed machine drivers")
-        .version(env!("CARGO_PKG_VERSION"))
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand(run::command(&driver))
-        .subcommand(provision::command())
-        .subcommand(provision::regenerate_command())
-        .subcommand(ssh::command())
-        .subcommand(ssh::copy_command())
-        .subcommand(gc::command(&driver))
-        .subcommand(drivers::command())
-        .after_help(EXIT_CODES);
-    let matches = match command.try_get_matches_from(args) {
+    if completions::answer(args, || command(&driver))? {
+        return Ok(());
+    }
+    let matches = match command(&driver).try_get_matches_from(args) {
         Ok(matches) => matches,
         // Help and version are asked for and go to the standard output; nobody can be told if that is closed.
         Err(error) if !error.use_stderr() => {
@@ -84,10 +86,43 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
         Some(("regenerate-certs", matches)) => provision::execute(&driver, matches, true),
         Some(("ssh", matches)) => ssh::execute(&driver, matches),
         Some(("scp", matches)) => ssh::copy(&driver, matches),
+        Some(("ls", matches)) => ls::execute(&driver, matches),
+        Some(("env", matches)) => env::execute(&driver, matches),
+        Some(("context", matches)) => context::execute(&driver, matches),
+        Some(("config", matches)) => config::execute(&driver, matches),
+        Some(("doctor", matches)) => doctor::execute(&driver, matches),
+        Some(("completions", matches)) => completions::completions(matches),
+        Some(("man", matches)) => completions::man(command(&driver), matches),
         Some(("gc", matches)) => gc::execute(&driver, matches),
         Some(("driver", matches)) => drivers::execute(matches),
-        _ => Err(Failure::shown(Exit::Usage)),
+        Some((short, matches)) => short::execute(&driver, short, matches),
+        None => Err(Failure::shown(Exit::Usage)),
     }
+}
+
+/// The whole command line.
+fn command(driver: &driver::Choice) -> Command {
+    let command = Command::new("btcloud-host")
+        .about("Creates and controls Docker hosts with sandboxed machine drivers")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(run::command(driver))
+        .subcommand(ls::command())
+        .subcommands(short::commands())
+        .subcommand(env::command())
+        .subcommand(context::command())
+        .subcommand(ssh::command())
+        .subcommand(ssh::copy_command())
+        .subcommand(provision::command())
+        .subcommand(provision::regenerate_command())
+        .subcommand(gc::command(driver))
+        .subcommand(config::command(driver))
+        .subcommand(doctor::command(driver))
+        .subcommand(drivers::command())
+        .subcommands(completions::commands())
+        .after_help(EXIT_CODES);
+    examples::add(command, "")
 }
 
 /// What to do about an operation that does not come after `run`.
@@ -127,10 +162,19 @@ impl Failure {
     }
 
     fn show(&self) {
+        self.show_for("");
+    }
+
+    /// As it is shown where there are several machines: with the name of the one before it.
+    fn show_for(&self, name: &str) {
         let mut text = String::new();
         if let Some(error) = &self.error {
+            let label = match name {
+                "" => String::new(),
+                name => format!("{name}: "),
+            };
             text = format!(
-                "btcloud-host: {}\n",
+                "btcloud-host: {label}{}\n",
                 clean(&format!("{error:#}"), 16 * 1024)
             );
         }
@@ -168,7 +212,47 @@ fn print_json(json: &serde_json::Value) -> Result<(), Failure> {
 }
 
 fn warn(text: &str) {
-    drop(writeln!(io::stderr(), "btcloud-host: warning: {text}"));
+    tell(&format!("btcloud-host: warning: {text}"));
+}
+
+/// Writes a line for the user. If nobody can read it, nobody can be told of that.
+fn tell(line: &str) {
+    drop(writeln!(io::stderr(), "{line}"));
+}
+
+/// A state as docker-machine writes it.
+fn state_name(state: State) -> &'static str {
+    match state {
+        State::None => "",
+        State::Running => "Running",
+        State::Paused => "Paused",
+        State::Saved => "Saved",
+        State::Stopped => "Stopped",
+        State::Stopping => "Stopping",
+        State::Starting => "Starting",
+        State::Error => "Error",
+        State::Timeout => "Timeout",
+        State::NotFound => "Not Found",
+    }
+}
+
+/// Asks the user, who agrees by yes. `otherwise` tells how to do it where there is no terminal.
+fn consents(question: &str, otherwise: &str) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure {
+            hint: Some(otherwise.to_owned()),
+            ..Failure::new(
+                Exit::Usage,
+                anyhow::anyhow!("there is no terminal to ask for your consent at"),
+            )
+        });
+    }
+    drop(write!(io::stderr(), "{question} [y/N] "));
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.context("cannot read your answer")
+        .map_err(|e| Failure::new(Exit::Failed, e))?;
+    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }
 
 /// The first SIGINT, SIGTERM or SIGHUP asks to stop and to undo; the second one ends the process, after `last_words`.

@@ -8,10 +8,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::driver::{Choice, common, store};
 use super::exit::Exit;
 use super::report::Report;
+use super::run::{lock, machine_name};
 use super::{Failure, cancel_on_signals, print};
 use crate::capability::clock::Cancel;
 use crate::machine::{
-    Engine, EngineOptions, Error, INSTALL_URL, Machine, Surroundings, is_machine_name,
+    Engine, EngineOptions, Error, INSTALL_URL, Machine, Store, Surroundings, is_machine_name,
 };
 use crate::provision::{self, Provisioned, Wishes};
 
@@ -127,9 +128,7 @@ pub(super) fn regenerate_command() -> Command {
 }
 
 fn name() -> Arg {
-    Arg::new("name")
-        .value_name("NAME")
-        .required(true)
+    machine_name("name")
         .num_args(1..)
         .help("The machine's name; several are done one after the other")
 }
@@ -152,6 +151,11 @@ pub(super) fn execute(
     let report = Arc::new(Report::new(matches.get_flag("verbose")));
     let cancel = cancel_on_signals(|| ());
     for name in names {
+        let _lock = match store.contains(name) {
+            true => Some(lock(&store, name, &cancel, &report)?),
+            // What follows tells that there is none.
+            false => None,
+        };
         let (record, made_by) = store.load(name)?;
         let surroundings = Surroundings::of_process(report.clone(), cancel.clone());
         let machine = Machine::new(driver.for_machine(name, &made_by)?, surroundings, record);
@@ -169,6 +173,12 @@ pub(super) fn execute(
         ))?;
     }
     Ok(())
+}
+
+/// Notes that a machine is to become a Docker host.
+pub(super) fn mark(store: &Store, name: &str) -> Result<(), Failure> {
+    let marked = provision::mark(&store.directory(name));
+    marked.map_err(|error| Failure::new(Exit::Failed, error))
 }
 
 /// Makes a machine a Docker host, and tells what to do if that fails.

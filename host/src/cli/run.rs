@@ -1,20 +1,24 @@
 //! `btcloud-host run OPERATION NAME`: one operation of a machine.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::ArgValueCompleter;
 use serde_json::json;
 
-use super::driver::{Choice, argument, common, flags, store};
+use super::completions::machines;
+use super::driver::{Choice, argument, common, flags, profile, store};
+use super::each::{each, parallel};
 use super::exit::Exit;
 use super::provision::{self, Wanted};
 use super::report::Report;
-use super::{Failure, print, print_json, warn};
+use super::{Failure, print, print_json, state_name, warn};
 use crate::capability::clock::Cancel;
-use crate::contract::State;
+use crate::capability::log::{Level, Reporter as _};
 use crate::contract::types::ErrorKind;
 use crate::machine::{
-    Change, Error, Flags, LazyDriver, Loaded, Machine, Record, Store, Surroundings, is_machine_name,
+    Change, Error, Flags, LazyDriver, Loaded, Lock, Machine, Record, Store, Surroundings,
+    is_machine_name,
 };
 use crate::provision::{Provisioned, Wishes};
 
@@ -68,23 +72,32 @@ pub(super) fn command(driver: &Choice) -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .args(common());
-    for (operation, about, has_answer) in OPERATIONS {
-        let name = Arg::new("name")
-            .value_name("NAME")
-            .required(true)
-            .help("The machine's name");
-        let mut command = Command::new(operation).about(about).arg(name);
-        if has_answer {
-            command = command.arg(
-                Arg::new("json")
-                    .long("json")
-                    .action(ArgAction::SetTrue)
-                    .help("Answer in JSON"),
-            );
-        }
-        if operation == "create" {
+    for (name, ..) in OPERATIONS {
+        let mut command = operation(name);
+        if name == "create" {
             // As for docker-machine, the last one of an option counts, so that an alias can be overridden.
             command = command
+                .about("Create a machine, or several")
+                .mut_arg("name", |name| {
+                    name.num_args(1..)
+                        .help("The machine's name, or those of several")
+                })
+                .arg(
+                    Arg::new("count")
+                        .long("count")
+                        .value_name("NUMBER")
+                        .value_parser(value_parser!(u16).range(1..=1_000))
+                        .help("So many machines, called NAME-1, NAME-2 and so on"),
+                )
+                .arg(parallel())
+                .arg(
+                    Arg::new("quiet")
+                        .short('q')
+                        .long("quiet")
+                        .action(ArgAction::SetTrue)
+                        .help("Tell nothing but what goes wrong"),
+                )
+                .arg(profile())
                 .args_override_self(true)
                 .next_help_heading("Docker engine")
                 .args(provision::arguments())
@@ -96,34 +109,85 @@ pub(super) fn command(driver: &Choice) -> Command {
     run
 }
 
+/// The argument that is a machine's name.
+pub(super) fn machine_name(id: &'static str) -> Arg {
+    Arg::new(id)
+        .value_name("NAME")
+        .required(true)
+        .add(ArgValueCompleter::new(machines))
+        .help("The machine's name")
+}
+
+/// The command of an operation, without its driver's options.
+pub(super) fn operation(name: &'static str) -> Command {
+    let found = OPERATIONS.iter().find(|(operation, ..)| *operation == name);
+    let (_, about, has_answer) = found.copied().unwrap_or((name, "", false));
+    let command = Command::new(name).about(about).arg(machine_name("name"));
+    match has_answer {
+        true => command.arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Answer in JSON"),
+        ),
+        false => command,
+    }
+}
+
 /// Runs the operation that was asked for.
 pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
-    let Some((operation, matches)) = matches.subcommand() else {
-        return Err(Failure::shown(Exit::Usage));
-    };
-    let text = |id| matches.get_one::<String>(id).cloned().unwrap_or_default();
-    let name = text("name");
-    if !is_machine_name(&name) {
-        return Err(Error::Name(name).into());
+    match matches.subcommand() {
+        Some((operation, matches)) => perform(driver, operation, matches),
+        None => Err(Failure::shown(Exit::Usage)),
     }
-    let report = Arc::new(Report::new(matches.get_flag("verbose")));
+}
+
+/// Runs an operation.
+pub(super) fn perform(
+    driver: &Choice,
+    operation: &str,
+    matches: &ArgMatches,
+) -> Result<(), Failure> {
+    let flag = |id| matches.try_get_one::<bool>(id).ok().flatten() == Some(&true);
+    let names = names(matches)?;
+    let name = names.first().cloned().unwrap_or_default();
+    let report = Report::of(flag("verbose"), flag("quiet"));
+    let store = store(matches)?;
+    if let (true, Some(loaded)) = (names.len() > 1, &driver.loaded) {
+        let several = Several {
+            choice: driver,
+            loaded,
+            flags: flags(driver.options(None), matches),
+            wanted: provision::wanted(matches),
+            store,
+            report,
+            is_quiet: flag("quiet"),
+            parallel: matches
+                .get_one::<u16>("parallel")
+                .copied()
+                .unwrap_or(1)
+                .into(),
+        };
+        return several.create(&names, flag("json"));
+    }
+    let report = Arc::new(report);
     let task = Task {
         choice: driver,
-        store: store(matches)?,
+        store,
         cancel: cancel_on_signals(&name, operation),
         report: Arc::clone(&report),
-        json: matches
-            .try_get_one::<bool>("json")
-            .ok()
-            .flatten()
-            .copied()
-            .unwrap_or(false),
+        json: flag("json"),
         name,
     };
+    let is_quiet = flag("quiet");
     let result = match (operation, &driver.loaded) {
         ("create", Some(loaded)) => {
             let flags = flags(driver.options(None), matches);
-            task.create(loaded, &flags, provision::wanted(matches))
+            let created = task.create(loaded, &flags, &provision::wanted(matches));
+            created.and_then(|created| match is_quiet {
+                true => Ok(()),
+                false => task.summarise(&created),
+            })
         }
         ("start", _) => task.change(Change::Start),
         ("stop", _) => task.change(Change::Stop),
@@ -140,31 +204,166 @@ pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failu
     result
 }
 
-/// One operation of one machine.
-struct Task<'t> {
-    choice: &'t Choice,
-    store: Store,
-    cancel: Cancel,
-    report: Arc<Report>,
-    json: bool,
-    name: String,
+/// The names of the machines that are meant.
+fn names(matches: &ArgMatches) -> Result<Vec<String>, Failure> {
+    let given: Vec<String> = matches
+        .get_many("name")
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect();
+    let count = matches.try_get_one::<u16>("count").ok().flatten().copied();
+    let names = match (count, given.as_slice()) {
+        (None, _) => given,
+        (Some(count), [name]) => (1..=count)
+            .map(|number| format!("{name}-{number}"))
+            .collect(),
+        (Some(_), _) => {
+            let error = anyhow::anyhow!("--count takes one name, which the numbers are added to");
+            return Err(Failure::new(Exit::Usage, error));
+        }
+    };
+    match names.iter().find(|name| !is_machine_name(name)) {
+        Some(name) => Err(Error::Name(name.clone()).into()),
+        None => Ok(names),
+    }
 }
 
-impl Task<'_> {
+/// Several machines that are made at the same time.
+struct Several<'s> {
+    choice: &'s Choice,
+    loaded: &'s Loaded,
+    flags: Flags,
+    wanted: Wanted,
+    store: Store,
+    report: Report,
+    is_quiet: bool,
+    parallel: usize,
+}
+
+impl Several<'_> {
+    fn create(&self, names: &[String], is_json: bool) -> Result<(), Failure> {
+        if let Some(name) = names.iter().find(|name| self.store.contains(name)) {
+            return Err(Error::MachineExists(name.clone()).into());
+        }
+        let all = names.join(" ");
+        let cancel = super::cancel_on_signals(move || {
+            warn(&format!(
+                "stopped; `btcloud-host rm {all}` removes what may be left"
+            ));
+        });
+        let work = |name: &str| {
+            let task = Task {
+                choice: self.choice,
+                store: self.store.clone(),
+                cancel: cancel.clone(),
+                report: Arc::new(self.report.lane(name)),
+                json: false,
+                name: name.to_owned(),
+            };
+            let made = task.create(self.loaded, &self.flags, &self.wanted);
+            task.report.finish();
+            made.and_then(|created| task.summary(&created))
+        };
+        let made = Mutex::new(Vec::new());
+        let tell = |name: &str, summary: serde_json::Value| {
+            let ip = summary.get("ip").and_then(serde_json::Value::as_str);
+            let line = format!("{name} runs at {}", ip.unwrap_or_default());
+            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.push(summary);
+            match self.is_quiet || is_json {
+                true => Ok(()),
+                false => print(&line),
+            }
+        };
+        let result = each(names, self.parallel, &cancel, &self.report, &work, &tell);
+        let made = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_quiet || result.is_err() {
+            super::tell(&format!(
+                "{} of {} machines were made",
+                made.len(),
+                names.len()
+            ));
+        }
+        match is_json {
+            true => print_json(&made.into()).and(result),
+            false => result,
+        }
+    }
+}
+
+/// Has a machine for itself, and says so if it has to wait for that.
+pub(super) fn lock(
+    store: &Store,
+    name: &str,
+    cancel: &Cancel,
+    report: &Report,
+) -> Result<Lock, Failure> {
+    let waiting = |holder: Option<u32>| {
+        let holder = holder.map_or_else(String::new, |id| format!(" (process {id})"));
+        let line = format!("{name} is being changed by another command{holder}; waiting for that");
+        report.log(Level::Info, &line);
+    };
+    Ok(store.lock(name, cancel, &waiting)?)
+}
+
+/// A machine that was made.
+struct Created {
+    machine: Machine,
+    /// What its engine is, if it was set up.
+    provisioned: Option<Provisioned>,
+}
+
+/// One operation of one machine.
+pub(super) struct Task<'t> {
+    pub(super) choice: &'t Choice,
+    pub(super) store: Store,
+    pub(super) cancel: Cancel,
+    pub(super) report: Arc<Report>,
+    pub(super) json: bool,
+    pub(super) name: String,
+}
+
+impl<'t> Task<'t> {
+    /// One that only asks, for a command with the common flags.
+    pub(super) fn quiet(
+        choice: &'t Choice,
+        store: Store,
+        name: &str,
+        matches: &ArgMatches,
+    ) -> Result<Self, Failure> {
+        if !is_machine_name(name) {
+            return Err(Error::Name(name.to_owned()).into());
+        }
+        Ok(Self {
+            choice,
+            store,
+            cancel: Cancel::default(),
+            report: Arc::new(Report::of(matches.get_flag("verbose"), true)),
+            json: false,
+            name: name.to_owned(),
+        })
+    }
+
+    fn lock(&self) -> Result<Lock, Failure> {
+        lock(&self.store, &self.name, &self.cancel, &self.report)
+    }
+
     fn machine(&self, driver: Arc<LazyDriver>, record: Record) -> Machine {
         let reporter: Arc<Report> = Arc::clone(&self.report);
-        let surroundings = Surroundings::of_process(reporter, self.cancel.clone());
+        let surroundings = Surroundings::of_process(reporter, self.cancel.clone())
+            .with_profile(self.choice.profile());
         Machine::new(driver, surroundings, record)
     }
 
     /// The machine as the store has it.
-    fn stored(&self) -> Result<Machine, Failure> {
+    pub(super) fn stored(&self) -> Result<Machine, Failure> {
         let (record, made_by) = self.store.load(&self.name)?;
         let driver = self.choice.for_machine(&self.name, &made_by)?;
         Ok(self.machine(driver, record))
     }
 
-    fn create(&self, loaded: &Loaded, flags: &Flags, wanted: Wanted) -> Result<(), Failure> {
+    fn create(&self, loaded: &Loaded, flags: &Flags, wanted: &Wanted) -> Result<Created, Failure> {
         if self.store.contains(&self.name) {
             return Err(Error::MachineExists(self.name.clone()).into());
         }
@@ -186,6 +385,10 @@ impl Task<'_> {
         let record = machine.new_record();
         self.store
             .create(&self.name, &record, &loaded.name, &wanted.engine)?;
+        let _lock = self.lock()?;
+        if wanted.provision {
+            provision::mark(&self.store, &self.name)?;
+        }
         if let Err(error) = machine.create() {
             self.report.finish();
             let is_undone = !matches!(
@@ -204,45 +407,48 @@ impl Task<'_> {
         let provisioned = match wanted.provision {
             true => {
                 let wishes = Wishes {
-                    engine: wanted.engine,
+                    engine: wanted.engine.clone(),
                     driver_name: loaded.name.clone(),
                     new_certificates: false,
                 };
-                Some(provision::run(
-                    &machine,
-                    &wishes,
-                    &self.report,
-                    &self.cancel,
-                )?)
+                let provisioned = provision::run(&machine, &wishes, &self.report, &self.cancel)?;
+                Some(provisioned)
             }
             false => None,
         };
-        self.summarise(&machine, provisioned.as_ref())
+        Ok(Created {
+            machine,
+            provisioned,
+        })
     }
 
-    fn summarise(
-        &self,
-        machine: &Machine,
-        provisioned: Option<&Provisioned>,
-    ) -> Result<(), Failure> {
+    fn summary(&self, created: &Created) -> Result<serde_json::Value, Failure> {
+        let machine = &created.machine;
+        let (ip, host, port) = (machine.ip()?, machine.ssh_hostname()?, machine.ssh_port());
+        let (user, key) = (machine.ssh_username(), machine.ssh_key_path());
+        Ok(json!({
+            "name": self.name,
+            "ip": ip,
+            "url": machine.engine_url()?,
+            "docker": created.provisioned.as_ref().map(|provisioned| &provisioned.version),
+            "ssh": { "user": user, "host": host, "port": port, "key": key },
+        }))
+    }
+
+    fn summarise(&self, created: &Created) -> Result<(), Failure> {
+        if self.json {
+            return print_json(&self.summary(created)?);
+        }
+        let machine = &created.machine;
         let (ip, host, port) = (machine.ip()?, machine.ssh_hostname()?, machine.ssh_port());
         let (user, key) = (machine.ssh_username(), machine.ssh_key_path());
         let engine = machine.engine_url()?;
-        if self.json {
-            return print_json(&json!({
-                "name": self.name,
-                "ip": ip,
-                "url": engine,
-                "docker": provisioned.map(|provisioned| &provisioned.version),
-                "ssh": { "user": user, "host": host, "port": port, "key": key },
-            }));
-        }
         print(&format!("{} runs at {ip}", self.name))?;
         print(&format!(
             "  SSH     ssh -i {} -p {port} {user}@{host}",
             key.display()
         ))?;
-        match provisioned {
+        match &created.provisioned {
             Some(provisioned) => print(&format!(
                 "  Docker  {engine}, version {}",
                 provisioned.version
@@ -254,12 +460,15 @@ impl Task<'_> {
         }
     }
 
-    fn change(&self, change: Change) -> Result<(), Failure> {
+    pub(super) fn change(&self, change: Change) -> Result<(), Failure> {
+        // Before it is read: whoever has it may save something.
+        let _lock = self.lock()?;
         Ok(self.stored()?.change(change)?)
     }
 
-    fn remove(&self) -> Result<(), Failure> {
-        self.change(Change::Remove)?;
+    pub(super) fn remove(&self) -> Result<(), Failure> {
+        let _lock = self.lock()?;
+        self.stored()?.change(Change::Remove)?;
         Ok(self.store.remove(&self.name)?)
     }
 
@@ -288,22 +497,6 @@ impl Task<'_> {
             true => print_json(&json!({ "name": self.name, what: value })),
             false => print(value),
         }
-    }
-}
-
-/// A state as docker-machine writes it.
-fn state_name(state: State) -> &'static str {
-    match state {
-        State::None => "",
-        State::Running => "Running",
-        State::Paused => "Paused",
-        State::Saved => "Saved",
-        State::Stopped => "Stopped",
-        State::Stopping => "Stopping",
-        State::Starting => "Starting",
-        State::Error => "Error",
-        State::Timeout => "Timeout",
-        State::NotFound => "Not Found",
     }
 }
 

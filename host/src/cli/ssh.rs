@@ -10,6 +10,7 @@ use super::Failure;
 use super::driver::{Choice, common, store};
 use super::exit::Exit;
 use super::report::Report;
+use super::run::machine_name;
 use crate::capability::clock::Cancel;
 use crate::machine::{Error, Machine, Surroundings, is_machine_name};
 use crate::ssh::Ssh;
@@ -19,12 +20,7 @@ pub(super) fn command() -> Command {
     Command::new("ssh")
         .about("Log in to a machine, or run a command on it")
         .args(common())
-        .arg(
-            Arg::new("name")
-                .value_name("NAME")
-                .required(true)
-                .help("The machine's name"),
-        )
+        .arg(machine_name("name"))
         .arg(
             Arg::new("command")
                 .value_name("COMMAND")

@@ -18,8 +18,8 @@ use crate::capability::keys::Keys;
 use crate::capability::log::{Silent, clean};
 use crate::contract::types::ErrorKind;
 use crate::contract::{self, FoundMachine, Machine, OptionKind, OptionSpec, Status, Value};
-use crate::machine::options::Options;
-use crate::machine::{Flag, Flags, Loaded, Surroundings, Variables, mint_id, sane};
+use crate::machine::options::{Given, Options};
+use crate::machine::{Flag, Flags, Loaded, ProfileChoice, Surroundings, Variables, mint_id, sane};
 use crate::sandbox::{self, Change};
 
 /// How long one exchange with a cloud that fails may take.
@@ -208,11 +208,7 @@ impl Subject {
         let flags: Flags = options
             .filter_map(|option| Some((option.name.clone(), value(option)?)))
             .collect();
-        Ok(Options::from_flags(
-            &self.loaded.description.options,
-            &flags,
-            &|_| None,
-        )?)
+        self.options_of(&flags, &|_| None)
     }
 
     /// The options that were given, and those of the environment, with the cloud at that URL.
@@ -228,10 +224,20 @@ impl Subject {
         if let Some(endpoint) = &self.endpoint {
             flags.insert(endpoint.clone(), Flag::Text(cloud.to_owned()));
         }
+        self.options_of(&flags, variables)
+    }
+
+    fn options_of(&self, flags: &Flags, variables: &Variables) -> Result<Options, Error> {
+        let given = Given {
+            driver: &self.loaded.name,
+            flags,
+            variables,
+            profile: None,
+            has_all_flags: false,
+        };
         Ok(Options::from_flags(
             &self.loaded.description.options,
-            &flags,
-            variables,
+            &given,
         )?)
     }
 
@@ -281,6 +287,7 @@ impl Subject {
             variables: Arc::new(|_| None),
             time: Arc::clone(&setting.time),
             client: setting.client.clone(),
+            profile: ProfileChoice::Nothing,
         };
         let keeper = Keeper {
             journal: self.journal.clone(),

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::options::Options;
 use super::{Error, Flags, LazyDriver, Loaded, Machine, Record, Surroundings, is_machine_name};
+use crate::capability::http::{Client, Endpoint};
 use crate::capability::keys::Keys;
 use crate::capability::log::shown;
 use crate::capability::state::{Nowhere, members};
@@ -53,7 +54,9 @@ impl Account {
     ) -> Result<Self, Error> {
         let loaded = driver.loaded()?;
         let specs = &loaded.description.options;
-        let options = Options::of_account(specs, flags, &*surroundings.variables)?;
+        let profile = surroundings.profile(&loaded)?;
+        let given = loaded.given(&surroundings, flags, profile.as_deref());
+        let options = Options::of_account(specs, &given)?;
         loaded.check_hosts(&options.endpoints)?;
         Ok(Self {
             driver,
@@ -61,6 +64,21 @@ impl Account {
             surroundings,
             options: Arc::new(options),
         })
+    }
+
+    /// Where its cloud is called.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        self.options.endpoints.values().cloned().collect()
+    }
+
+    /// The connections to its cloud.
+    pub fn client(&self) -> Client {
+        self.surroundings.client.trusting(&self.options.trust)
+    }
+
+    /// Whether its cloud's certificates are not verified.
+    pub fn is_insecure(&self) -> bool {
+        self.options.is_insecure
     }
 
     /// What the account has that bears the driver's marks, machine by machine.

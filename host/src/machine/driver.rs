@@ -4,9 +4,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Error, record};
+use super::options::Given;
+use super::{Error, Flag, Flags, Origin, ProfileChoice, Surroundings, record};
 use crate::capability::http::Endpoint;
-use crate::contract::Description;
+use crate::contract::{Description, OptionKind, OptionSpec};
+
+use crate::profile::Profile;
 use crate::registry::{self, Grant, Registry};
 use crate::sandbox::{self, Cache, Driver, Limit, Limits};
 
@@ -139,7 +142,57 @@ impl LazyDriver {
     }
 }
 
+/// An option as it would be for a new machine.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// The option.
+    pub spec: OptionSpec,
+    /// Its value and where that comes from, if it has one. A secret is shown as `***`.
+    pub value: Option<(Flag, Origin)>,
+}
+
 impl Loaded {
+    /// The options as they would be for a new machine, and where they come from.
+    ///
+    /// # Errors
+    ///
+    /// If the profile cannot be had.
+    pub fn configured(
+        &self,
+        surroundings: &Surroundings,
+        flags: &Flags,
+    ) -> Result<Vec<Configured>, Error> {
+        let profile = surroundings.profile(self)?;
+        let given = self.given(surroundings, flags, profile.as_deref());
+        let configured = |spec: &OptionSpec| {
+            let mut value = given.value(spec);
+            if let Some((flag, _)) = value.as_mut().filter(|_| spec.kind == OptionKind::Secret) {
+                *flag = Flag::Text("***".to_owned());
+            }
+            Configured {
+                spec: spec.clone(),
+                value,
+            }
+        };
+        Ok(self.description.options.iter().map(configured).collect())
+    }
+
+    /// What is given for this driver's options.
+    pub(super) fn given<'g>(
+        &'g self,
+        surroundings: &'g Surroundings,
+        flags: &'g Flags,
+        profile: Option<&'g Profile>,
+    ) -> Given<'g> {
+        Given {
+            driver: &self.description.name,
+            flags,
+            variables: &*surroundings.variables,
+            profile,
+            has_all_flags: matches!(surroundings.profile, ProfileChoice::OfVariable),
+        }
+    }
+
     /// A driver that goes by its own name, and may call what its description lists.
     pub(crate) fn new(driver: Driver, description: Description) -> Self {
         Self {

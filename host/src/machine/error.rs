@@ -7,6 +7,7 @@ use crate::capability::log::{clean, shown};
 use crate::capability::secret::Secrets;
 use crate::contract;
 use crate::contract::types::ErrorKind;
+use crate::profile;
 use crate::registry;
 use crate::sandbox;
 
@@ -32,6 +33,9 @@ pub enum Error {
     /// The driver cannot be had from where it is installed.
     #[error(transparent)]
     Registry(#[from] registry::Error),
+    /// There is no such profile, or it is malformed.
+    #[error(transparent)]
+    Profile(#[from] profile::Error),
     /// An option is missing or malformed.
     #[error("{message}")]
     Option {
@@ -57,6 +61,9 @@ pub enum Error {
     /// The machine has no address yet.
     #[error("IP address is not set")]
     NoAddress,
+    /// Nobody has set up Docker on the machine yet.
+    #[error("Docker has not been set up on \"{0}\": its certificates are not in the store")]
+    NotProvisioned(String),
     /// No such machine in the store.
     #[error("machine \"{name}\" not found in {store}", store = .store.display())]
     NoSuchMachine {
@@ -105,9 +112,25 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A link is in the place of a machine's directory or file: what is written or removed would be elsewhere.
+    #[error("{path} is a link", path = .0.display())]
+    Link(PathBuf),
+    /// A file of the store is in another version of the format.
+    #[error("{path} has version {version} of the format, not {known}", path = .path.display())]
+    StoreVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u64,
+        /// The version that is understood.
+        known: u64,
+    },
     /// Somebody has removed the machine from the store meanwhile.
     #[error("the machine has vanished from {path}", path = .0.display())]
     Vanished(PathBuf),
+    /// The user asked to stop before anything was begun.
+    #[error("stopped before it was begun")]
+    Cancelled,
     /// The client's configuration of the machine cannot be understood.
     #[error("the machine's configuration is not a JSON object: {0}")]
     Record(String),
@@ -145,19 +168,22 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Driver { kind, .. } => *kind,
-            Self::Option { .. } | Self::Name(_) => ErrorKind::InvalidOption,
+            Self::Option { .. } | Self::Name(_) | Self::Profile(_) => ErrorKind::InvalidOption,
             Self::Create { cause, .. } => cause.kind(),
             Self::Gone(_) | Self::NoSuchMachine { .. } => ErrorKind::NotFound,
             Self::MachineExists(_)
             | Self::NotRunning
             | Self::NoAddress
+            | Self::NotProvisioned(_)
             | Self::ForeignMachine { .. }
             | Self::OtherDriver { .. } => ErrorKind::Conflict,
-            Self::Sandbox(sandbox::Error::Cancelled) => ErrorKind::Cancelled,
+            Self::Cancelled | Self::Sandbox(sandbox::Error::Cancelled) => ErrorKind::Cancelled,
             Self::Sandbox(_)
             | Self::Registry(_)
             | Self::Store { .. }
             | Self::Corrupt { .. }
+            | Self::Link(_)
+            | Self::StoreVersion { .. }
             | Self::Vanished(_)
             | Self::Record(_)
             | Self::Random(_) => ErrorKind::Internal,
@@ -176,19 +202,33 @@ impl Error {
                 leftovers: None,
             } => cause.hint(),
             Self::Registry(error) => error.hint(),
+            Self::Profile(error) => error.hint(),
             Self::NoSuchMachine { .. } => Some(
                 "--storage-path or MACHINE_STORAGE_PATH names another store of machines".to_owned(),
             ),
             Self::Name(_) => Some(
                 "use letters, digits, dashes and dots, and start with a letter or digit".to_owned(),
             ),
+            Self::NotProvisioned(name) => Some(format!("`docker-machine provision {name}` does")),
             Self::Gone(_) => Some("remove the machine to have it forgotten here too".to_owned()),
             Self::ForeignMachine { made_by, .. } => Some(format!(
-                "`btcloud-host driver install FILE --as {made_by}` installs it, or name its component with --driver"
+                "a docker-machine that has it manages the machine; a component is installed by `btcloud-host driver install FILE \
+                 --as {made_by}`, or named with --driver"
             )),
             Self::OtherDriver { .. } => {
                 Some("leave --driver out to have it run by the driver that made it".to_owned())
             }
+            Self::Store { path, source } => store_hint(path, source),
+            Self::Link(path) => Some(format!(
+                "put the directory or file itself in the place of {}, or name the store that it leads to with --storage-path",
+                path.display()
+            )),
+            Self::StoreVersion { version, known, .. } if version > known => Some(
+                "a newer docker-machine or btcloud-host has written it: use that, or a newer one of this".to_owned(),
+            ),
+            Self::StoreVersion { .. } => Some(
+                "docker-machine brings it to the newer version when it reads it: `docker-machine ls`".to_owned(),
+            ),
             Self::Corrupt { .. } => Some(
                 "restore the file from a backup; until then the machine has to be managed at the \
                  cloud's own console"
@@ -202,11 +242,56 @@ impl Error {
     }
 }
 
+/// What can be done about a file system that does not do what is asked of it.
+fn store_hint(path: &Path, error: &io::Error) -> Option<String> {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Some("free some room, or name another store with --storage-path".to_owned())
+        }
+        io::ErrorKind::ReadOnlyFilesystem => Some(
+            "its file system is mounted read-only: mount it anew, or name another store with --storage-path".to_owned(),
+        ),
+        io::ErrorKind::PermissionDenied => Some(format!(
+            "`ls -ld {path}` shows whose it is: have it given to you, or name another store with --storage-path"
+        )),
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => {
+            Some(format!("something else is in the place of {path}: move it away"))
+        }
+        _ => None,
+    }
+}
+
 fn leftovers_text(leftovers: Option<&Error>) -> String {
     match leftovers {
         None => String::new(),
         Some(error) => {
             format!("\nnot everything that had been made could be removed again: {error}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_disk_refuses_has_a_remedy() {
+        // The numbers of Linux: EACCES, ENOTDIR, EISDIR, ENOSPC, EROFS, EDQUOT.
+        for (number, expected) in [
+            (13, "whose it is"),
+            (20, "move it away"),
+            (21, "move it away"),
+            (28, "free some room"),
+            (30, "read-only"),
+            (122, "free some room"),
+        ] {
+            let error = Error::store(Path::new("/store"), io::Error::from_raw_os_error(number));
+            assert!(error.hint().unwrap().contains(expected), "{number}");
+            assert!(
+                error.to_string().starts_with("cannot use /store: "),
+                "{error}"
+            );
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The machine service: what both doors do with a machine.
 
 mod account;
+pub mod checkup;
 mod driver;
 mod engine;
 mod error;
+mod fleet;
+mod lock;
 pub(crate) mod options;
 mod record;
 mod store;
@@ -26,16 +29,19 @@ use crate::capability::state::{SaveState, State as StateCapability};
 use crate::contract::types::ErrorKind;
 use crate::contract::{self, OptionKind, OptionSpec, State, Status};
 use crate::files;
+use crate::profile::{self, Places, Profile};
 use options::Options;
 
 pub use crate::sandbox::Change;
 pub use account::{Account, Found};
-pub use driver::{LazyDriver, Loaded};
+pub use driver::{Configured, LazyDriver, Loaded};
 pub use engine::{Engine, EngineOptions, INSTALL_URL};
 pub use error::Error;
-pub use options::{Flag, Flags, Variables};
+pub use fleet::{Entry, Fleet, Sighting, Trouble};
+pub use lock::Lock;
+pub use options::{Flag, Flags, Origin, Variables};
 pub use record::Record;
-pub use store::{Store, is_machine_name};
+pub use store::{Store, Stored, is_machine_name};
 
 /// The port of the Docker engine where the driver has told none.
 const DEFAULT_ENGINE_PORT: u16 = 2376;
@@ -62,6 +68,21 @@ pub struct Surroundings {
     pub time: Arc<dyn TimeSource>,
     /// The connections.
     pub client: Client,
+    /// What the user has written down for new machines and for accounts.
+    pub profile: ProfileChoice,
+}
+
+/// The profile that counts for what is not stored yet.
+#[derive(Clone, Debug, Default)]
+pub enum ProfileChoice {
+    /// None.
+    #[default]
+    Nothing,
+    /// One that was found already.
+    Found(Arc<Profile>),
+    /// The one that the environment variable [`profile::VARIABLE`] names, if it does: for the plugin, whose clients send a
+    /// flag for each option, be it only the default.
+    OfVariable,
 }
 
 impl Surroundings {
@@ -73,7 +94,40 @@ impl Surroundings {
             variables: Arc::new(|name| std::env::var(name).ok()),
             time: Arc::new(SystemTimeSource::default()),
             client: Client::default(),
+            profile: ProfileChoice::Nothing,
         }
+    }
+
+    /// The same with a profile.
+    pub fn with_profile(self, profile: ProfileChoice) -> Self {
+        Self { profile, ..self }
+    }
+
+    /// The profile, looked for if need be. One that others can read is warned of.
+    fn profile(&self, loaded: &Loaded) -> Result<Option<Arc<Profile>>, Error> {
+        let profile = match &self.profile {
+            ProfileChoice::Nothing => None,
+            ProfileChoice::Found(profile) => Some(Arc::clone(profile)),
+            ProfileChoice::OfVariable => {
+                let name = (self.variables)(profile::VARIABLE).filter(|name| !name.is_empty());
+                let profile = name.map(|name| Places::of_user().profile(&name));
+                profile.transpose()?.map(Arc::new)
+            }
+        };
+        if let Some(profile) = &profile {
+            let specs = &loaded.description.options;
+            let driver = &loaded.description.name;
+            profile.check(driver, specs)?;
+            let has_secrets = profile.has_secrets(driver, specs);
+            for path in profile.exposed.iter().filter(|_| has_secrets) {
+                let path = path.display();
+                let line = format!(
+                    "{path} has keys in it and others can read it; `chmod 600 {path}` keeps it to you"
+                );
+                self.reporter.log(Level::Warning, &line);
+            }
+        }
+        Ok(profile)
     }
 
     /// What a driver may use in one operation.
@@ -215,7 +269,9 @@ impl Machine {
     pub fn configure(&self, flags: &Flags) -> Result<(), Error> {
         let loaded = self.driver.loaded()?;
         let specs = &loaded.description.options;
-        let options = Options::from_flags(specs, flags, &*self.surroundings.variables)?;
+        let profile = self.surroundings.profile(&loaded)?;
+        let given = loaded.given(&self.surroundings, flags, profile.as_deref());
+        let options = Options::from_flags(specs, &given)?;
         loaded.check_hosts(&options.endpoints)?;
         let mut remembered = self.remembered();
         options.store(specs, &mut remembered.record);
@@ -322,6 +378,17 @@ impl Machine {
         }
     }
 
+    /// Has the machine for this process, as [`Lock`] tells, and says so if that has to be waited for. Nothing where there is no
+    /// store, or no lock can be had in it: docker-machine's clients know of none.
+    pub fn lock(&self) -> Option<Lock> {
+        let directory = self.remembered().record.directory()?;
+        let waiting = |_| {
+            let line = "the machine is being changed by another command; waiting for that";
+            self.surroundings.reporter.log(Level::Info, line);
+        };
+        Lock::of(&directory, &self.surroundings.cancel, &waiting).ok()
+    }
+
     /// How the machine does, from the cloud.
     ///
     /// # Errors
@@ -384,11 +451,7 @@ impl Machine {
     /// [`Error::NoAddress`] if no address was told.
     pub fn engine_url(&self) -> Result<String, Error> {
         let ip = self.ip()?;
-        let port = self.engine_port();
-        Ok(match ip {
-            IpAddr::V4(ip) => format!("tcp://{ip}:{port}"),
-            IpAddr::V6(ip) => format!("tcp://[{ip}]:{port}"),
-        })
+        Ok(engine_url(ip, self.engine_port()))
     }
 
     /// The port of the Docker engine, on the machine as well as to reach it.
@@ -695,6 +758,14 @@ pub(crate) fn config_keys(specs: &[OptionSpec]) -> Vec<&str> {
         .iter()
         .filter_map(|spec| spec.config_key.as_deref())
         .collect()
+}
+
+/// The URL of a Docker engine.
+fn engine_url(ip: IpAddr, port: u16) -> String {
+    match ip {
+        IpAddr::V4(ip) => format!("tcp://{ip}:{port}"),
+        IpAddr::V6(ip) => format!("tcp://[{ip}]:{port}"),
+    }
 }
 
 /// Holds a status to the contract: it goes into command lines and URLs of others.

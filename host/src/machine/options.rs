@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
@@ -13,6 +13,7 @@ use crate::capability::keys::{GivenKey, KeyError};
 use crate::capability::secret::{Secret, Secrets};
 use crate::contract::{OptionKind, OptionScope, OptionSpec, Value};
 use crate::files;
+use crate::profile::Profile;
 
 /// The most bytes of a file that is an option's value.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -36,6 +37,74 @@ pub type Flags = BTreeMap<String, Flag>;
 /// Looks up an environment variable.
 pub type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
 
+/// Where an option's value can come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag.
+    Flag,
+    /// An environment variable, of that name.
+    Variable(String),
+    /// A profile, in that file.
+    Profile(PathBuf),
+    /// The driver's default.
+    Default,
+}
+
+/// What was given for options, by what goes first: flags, the environment, a profile.
+pub(crate) struct Given<'g> {
+    pub(crate) driver: &'g str,
+    pub(crate) flags: &'g Flags,
+    pub(crate) variables: &'g Variables,
+    pub(crate) profile: Option<&'g Profile>,
+    /// Whether there is a flag for each option, with the default where the user gave none, as docker-machine's clients send
+    /// them. A flag that is no more than the default then gives way to a profile.
+    pub(crate) has_all_flags: bool,
+}
+
+impl Given<'_> {
+    /// The options that must be given and are not.
+    pub(super) fn missing<'s>(&self, specs: &'s [OptionSpec]) -> Vec<&'s OptionSpec> {
+        let is_missing = |spec: &&OptionSpec| spec.required.is_some() && self.value(spec).is_none();
+        specs.iter().filter(is_missing).collect()
+    }
+
+    /// The value of an option, and where it comes from; nothing if it has none.
+    pub(crate) fn value(&self, spec: &OptionSpec) -> Option<(Flag, Origin)> {
+        let off = Flag::Boolean(false);
+        let is_nothing = |flag: &Flag| match flag {
+            // A switch that is off may just be absent: clients send it all the same.
+            Flag::Boolean(on) => !on,
+            Flag::Text(text) => text.is_empty(),
+            Flag::TextList(list) => list.is_empty(),
+            Flag::Integer(_) => false,
+        };
+        let flag = self.flags.get(&spec.name);
+        let variable = || variable(spec, self.variables);
+        let profile = self.profile.and_then(|p| p.value(self.driver, spec));
+        let profile = profile.filter(|(flag, _)| !is_nothing(flag));
+        let is_default = |flag: &Flag| match (flag, &spec.default) {
+            (Flag::Text(text), Some(default)) => text == default,
+            (Flag::Integer(number), Some(default)) => number.to_string() == *default,
+            _ => false,
+        };
+        let gives_way = |flag: &Flag| {
+            self.has_all_flags && profile.is_some() && is_default(flag) && variable().is_none()
+        };
+        if let Some(flag) = flag.filter(|flag| !is_nothing(flag) && !gives_way(flag)) {
+            return Some((flag.clone(), Origin::Flag));
+        }
+        if let Some(flag) = variable() {
+            return Some((flag, Origin::Variable(spec.env.clone())));
+        }
+        if let Some((flag, path)) = profile {
+            return Some((flag.clone(), Origin::Profile(path.to_owned())));
+        }
+        let default = spec.default.clone().map(Flag::Text);
+        let default = default.or_else(|| (flag == Some(&off)).then_some(off));
+        default.map(|flag| (flag, Origin::Default))
+    }
+}
+
 /// A driver's options with their values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Options {
@@ -54,32 +123,16 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// From the flags of a new machine, with the environment and the defaults in their place where they are absent.
+    /// From the flags of a new machine, with the environment, a profile and the defaults in their place where they are absent.
     ///
     /// # Errors
     ///
     /// The first option, in the driver's order, that is missing or malformed.
-    pub(crate) fn from_flags(
-        specs: &[OptionSpec],
-        flags: &Flags,
-        variables: &Variables,
-    ) -> Result<Self, Error> {
+    pub(crate) fn from_flags(specs: &[OptionSpec], given: &Given<'_>) -> Result<Self, Error> {
         let mut options = Self::default();
         for spec in specs {
-            let variable = || variable(spec, variables);
-            let given = match flags.get(&spec.name) {
-                // A switch that is off may just be absent: clients send it all the same.
-                Some(Flag::Boolean(false)) => variable().or(Some(Flag::Boolean(false))),
-                Some(Flag::Text(text)) if text.is_empty() => variable(),
-                Some(Flag::TextList(list)) if list.is_empty() => variable(),
-                Some(flag) => Some(flag.clone()),
-                None => variable(),
-            };
-            match (
-                given.or_else(|| spec.default.clone().map(Flag::Text)),
-                &spec.required,
-            ) {
-                (Some(flag), _) => options.set(spec, flag)?,
+            match (given.value(spec), &spec.required) {
+                (Some((flag, _)), _) => options.set(spec, flag)?,
                 (None, Some(message)) => {
                     let hint = (!spec.env.is_empty())
                         .then(|| format!("the environment variable {} can give it too", spec.env));
@@ -99,14 +152,10 @@ impl Options {
     /// # Errors
     ///
     /// As [`Options::from_flags`].
-    pub(super) fn of_account(
-        specs: &[OptionSpec],
-        flags: &Flags,
-        variables: &Variables,
-    ) -> Result<Self, Error> {
+    pub(super) fn of_account(specs: &[OptionSpec], given: &Given<'_>) -> Result<Self, Error> {
         let of_account = |spec: &&OptionSpec| spec.scope == OptionScope::Account;
         let specs: Vec<_> = specs.iter().filter(of_account).cloned().collect();
-        Self::from_flags(&specs, flags, variables)
+        Self::from_flags(&specs, given)
     }
 
     /// From what is stored of a machine. The environment overrides the secrets and how certificates are verified, so that
@@ -390,6 +439,16 @@ y6/tA4CWuf/AxaLmPxhGXrgFJ2p5t4QHB+vfAiEAgWKMHqglyHgKOdVpWw5uR2x1
         }
     }
 
+    fn given<'g>(flags: &'g Flags, variables: &'g Variables) -> Given<'g> {
+        Given {
+            driver: "x",
+            flags,
+            variables,
+            profile: None,
+            has_all_flags: false,
+        }
+    }
+
     fn resolve(
         spec: &OptionSpec,
         flag: Option<Flag>,
@@ -401,7 +460,7 @@ y6/tA4CWuf/AxaLmPxhGXrgFJ2p5t4QHB+vfAiEAgWKMHqglyHgKOdVpWw5uR2x1
             .collect();
         let variable = variable.map(str::to_owned);
         let variables = move |_: &str| variable.clone();
-        let options = Options::from_flags(std::slice::from_ref(spec), &flags, &variables)?;
+        let options = Options::from_flags(std::slice::from_ref(spec), &given(&flags, &variables))?;
         Ok(options.values.get(&spec.name).cloned())
     }
 
@@ -523,7 +582,7 @@ y6/tA4CWuf/AxaLmPxhGXrgFJ2p5t4QHB+vfAiEAgWKMHqglyHgKOdVpWw5uR2x1
             ("x-Roots", text(CERTIFICATE)),
         ];
         let flags = flags.map(|(name, flag)| (name.to_owned(), flag)).into();
-        let options = Options::from_flags(&specs, &flags, &|_| None).unwrap();
+        let options = Options::from_flags(&specs, &given(&flags, &|_| None)).unwrap();
         let mut record = Record::default();
         record.set("Key", "left by an older driver");
         options.store(&specs, &mut record);
@@ -567,7 +626,7 @@ y6/tA4CWuf/AxaLmPxhGXrgFJ2p5t4QHB+vfAiEAgWKMHqglyHgKOdVpWw5uR2x1
         let mut zone = spec("Zone", OptionKind::Text);
         zone.required = Some("Please.".to_owned());
         let flags = [("x-Key".to_owned(), text("k"))].into();
-        let options = Options::of_account(&[key, zone], &flags, &|_| None).unwrap();
+        let options = Options::of_account(&[key, zone], &given(&flags, &|_| None)).unwrap();
         assert_eq!(options.values.len(), 1);
     }
 

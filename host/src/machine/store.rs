@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::engine::null_is_none;
-use super::{Engine, EngineOptions, Error, Record};
+use super::{Engine, EngineOptions, Error, Lock, Record};
+use crate::capability::clock::Cancel;
 use crate::files;
 
 /// The version of `config.json` that docker-machine 0.16 writes.
@@ -20,6 +21,17 @@ const MAX_CONFIG: u64 = 4 * 1024 * 1024;
 /// A store of machines, shared with docker-machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store(PathBuf);
+
+/// What a store has of a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The record.
+    pub record: Record,
+    /// The name of its driver.
+    pub driver: String,
+    /// The labels of its Docker engine, `key=value`.
+    pub labels: Vec<String>,
+}
 
 impl Store {
     /// The store in that directory, which need not exist yet.
@@ -54,8 +66,19 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If there is no such machine, or its file cannot be read or understood.
+    /// As [`Store::entry`].
     pub fn load(&self, name: &str) -> Result<(Record, String), Error> {
+        let stored = self.entry(name)?;
+        Ok((stored.record, stored.driver))
+    }
+
+    /// Reads what there is of a machine.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such machine, or its file cannot be read or understood.
+    pub fn entry(&self, name: &str) -> Result<Stored, Error> {
+        self.refuse_links(name)?;
         let path = config_path(&self.directory(name));
         let config = match read(&path) {
             Err(Error::Store { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -81,7 +104,15 @@ impl Store {
         }
         // The store may have been moved; docker-machine keeps absolute paths.
         record.set("StorePath", self.0.to_string_lossy());
-        Ok((record, driver_name.to_owned()))
+        let labels = config
+            .get("HostOptions")
+            .and_then(|options| options.get("EngineOptions")?.get("Labels")?.as_array())
+            .map(|labels| labels.iter().filter_map(Value::as_str).map(str::to_owned));
+        Ok(Stored {
+            record,
+            driver: driver_name.to_owned(),
+            labels: labels.into_iter().flatten().collect(),
+        })
     }
 
     /// The names of the machines, in their order. What is no machine's directory is left out.
@@ -134,6 +165,7 @@ impl Store {
         engine: &Engine,
     ) -> Result<(), Error> {
         let directory = self.directory(name);
+        self.refuse_links(name)?;
         files::create_private_dir(&directory).map_err(|e| Error::store(&directory, e))?;
         let path = config_path(&directory);
         let config = json!({
@@ -151,6 +183,47 @@ impl Store {
         }
     }
 
+    /// The directory with the certificates by which Docker's client and a machine's engine know each other: `ca.pem`,
+    /// `cert.pem` and `key.pem`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotProvisioned`] if they are not there.
+    pub fn certificates(&self, name: &str) -> Result<PathBuf, Error> {
+        let directory = self.directory(name);
+        let is_there = |file: &&str| directory.join(file).is_file();
+        match ["ca.pem", "cert.pem", "key.pem"].iter().all(is_there) {
+            true => Ok(directory),
+            false => Err(Error::NotProvisioned(name.to_owned())),
+        }
+    }
+
+    /// Has a machine for oneself, as [`Lock`] tells; `waiting` is told who has it, if somebody does.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such machine, its directory cannot be written, or `cancel` is set while somebody else has it.
+    pub fn lock(
+        &self,
+        name: &str,
+        cancel: &Cancel,
+        waiting: &dyn Fn(Option<u32>),
+    ) -> Result<Lock, Error> {
+        let gone = || Error::NoSuchMachine {
+            name: name.to_owned(),
+            store: self.0.clone(),
+        };
+        let is_there = |()| self.contains(name).then_some(()).ok_or_else(gone);
+        is_there(())?;
+        match Lock::of(&self.directory(name), cancel, waiting) {
+            // Who had it has removed it.
+            Err(Error::Store { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(gone())
+            }
+            locked => locked.and_then(|lock| is_there(()).map(|()| lock)),
+        }
+    }
+
     /// Removes all that the store has of a machine.
     ///
     /// # Errors
@@ -158,6 +231,7 @@ impl Store {
     /// If something cannot be removed.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let directory = self.directory(name);
+        self.refuse_links(name)?;
         fs::remove_dir_all(&directory).map_err(|e| Error::store(&directory, e))
     }
 
@@ -190,6 +264,19 @@ impl Store {
             options: options.engine_options.unwrap_or_default(),
             names: options.auth_options.unwrap_or_default().names,
         })
+    }
+
+    /// The store itself may be a link; a machine in it may not, since it is written and removed as a whole.
+    fn refuse_links(&self, name: &str) -> Result<(), Error> {
+        let directory = self.directory(name);
+        let config = config_path(&directory);
+        let is_link = |path: &PathBuf| {
+            fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_symlink())
+        };
+        match [directory, config].into_iter().find(is_link) {
+            Some(path) => Err(Error::Link(path)),
+            None => Ok(()),
+        }
     }
 
     fn host_options(&self, directory: &Path, engine: &Engine) -> Value {
@@ -267,10 +354,11 @@ fn read(path: &Path) -> Result<Map<String, Value>, Error> {
         serde_json::from_slice(&contents).map_err(|e| Error::corrupt(path, &e.to_string()))?;
     match config.get("ConfigVersion").and_then(Value::as_u64) {
         Some(CONFIG_VERSION) => Ok(config),
-        Some(version) => {
-            let reason = format!("it has version {version} of the format, not {CONFIG_VERSION}");
-            Err(Error::corrupt(path, &reason))
-        }
+        Some(version) => Err(Error::StoreVersion {
+            path: path.to_owned(),
+            version,
+            known: CONFIG_VERSION,
+        }),
         None => Err(Error::corrupt(path, "it has no version")),
     }
 }
@@ -350,7 +438,8 @@ mod tests {
             ("{", "EOF"),
             ("[]", "invalid type"),
             ("{}", "no version"),
-            (r#"{"ConfigVersion": 9}"#, "version 9"),
+            (r#"{"ConfigVersion": 9}"#, "version 9 of the format, not 3"),
+            (r#"{"ConfigVersion": 1}"#, "version 1 of the format, not 3"),
             (r#"{"ConfigVersion": 3}"#, "no driver"),
             (
                 r#"{"ConfigVersion": 3, "Driver": {"MachineName": "m2"}}"#,
@@ -365,6 +454,37 @@ mod tests {
             );
             assert_eq!(fs::read_to_string(&path).unwrap(), contents);
         }
+    }
+
+    #[test]
+    fn a_machine_behind_a_link_is_not_touched() {
+        let (dir, store) = store();
+        let record = Record::new("m1", store.path());
+        store
+            .create("m1", &record, "btcloud", &Engine::default())
+            .unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        fs::rename(store.directory("m1"), &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, store.directory("m1")).unwrap();
+        assert_eq!(store.names().unwrap(), ["m1"]);
+        for result in [
+            store.load("m1").map(drop),
+            store.remove("m1"),
+            store.create("m1", &record, "btcloud", &Engine::default()),
+        ] {
+            let error = result.unwrap_err();
+            assert!(
+                matches!(error, Error::Link(_)) && error.hint().is_some(),
+                "{error}"
+            );
+        }
+        assert!(config_path(&elsewhere).exists());
+        // The store as a whole may be one.
+        let link = dir.path().join("link");
+        fs::remove_file(store.directory("m1")).unwrap();
+        fs::rename(&elsewhere, store.directory("m1")).unwrap();
+        std::os::unix::fs::symlink(store.path(), &link).unwrap();
+        Store::at(link).load("m1").unwrap();
     }
 
     #[test]

@@ -21,7 +21,7 @@ use netrpc::rpc::{Server, Settings};
 
 use crate::capability::clock::Cancel;
 use crate::capability::log::{Level, Reporter};
-use crate::machine::{LazyDriver, Machine, Record, Surroundings};
+use crate::machine::{LazyDriver, Machine, ProfileChoice, Record, Surroundings};
 use service::DriverService;
 
 /// What the client puts into `MACHINE_PLUGIN_TOKEN` (`localbinary.PluginEnvKey`).
@@ -96,7 +96,8 @@ fn serve(driver_name: &str, driver: LazyDriver) -> io::Result<ExitCode> {
     say(&mut io::stdout(), &listener.local_addr()?.to_string());
 
     let cancel = Cancel::default();
-    let surroundings = Surroundings::of_process(Arc::new(ToClient), cancel.clone());
+    let surroundings = Surroundings::of_process(Arc::new(ToClient), cancel.clone())
+        .with_profile(ProfileChoice::OfVariable);
     let machine = Arc::new(Machine::new(
         Arc::new(driver),
         surroundings,

@@ -135,6 +135,7 @@ impl DriverService {
             "GetURL" => self.url().map(|url| text(&url)),
             "GetState" => self.state().map(int),
             "Remove" => {
+                let _lock = self.machine.lock();
                 let removed = self.machine.change(Change::Remove);
                 // A machine that is gone is removed without an error.
                 let told = removed.map_err(|error| without_not_found(&sentence(&error)));
@@ -180,12 +181,21 @@ impl DriverService {
             "GetSSHPort" => Ok(int(machine.ssh_port().into())),
             "GetSSHUsername" => Ok(text(&machine.ssh_username())),
             "PreCreateCheck" => machine.check().map(done),
-            "Create" => machine.create().map(|_| Reply::empty()),
-            "Start" => machine.change(Change::Start).map(done),
-            "Stop" => machine.change(Change::Stop).map(done),
-            "Kill" => machine.change(Change::Kill).map(done),
-            "Restart" => machine.change(Change::Restart).map(done),
-            _ => return None,
+            "Create" => {
+                let _lock = machine.lock();
+                machine.create().map(|_| Reply::empty())
+            }
+            _ => {
+                let change = match method {
+                    "Start" => Change::Start,
+                    "Stop" => Change::Stop,
+                    "Kill" => Change::Kill,
+                    "Restart" => Change::Restart,
+                    _ => return None,
+                };
+                let _lock = machine.lock();
+                machine.change(change).map(done)
+            }
         })
     }
 

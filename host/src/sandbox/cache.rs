@@ -28,8 +28,12 @@ pub struct Cache(PathBuf);
 impl Cache {
     /// The user's cache, `$XDG_CACHE_HOME/btcloud-host` or `~/.cache/btcloud-host`; nothing where there is no home.
     pub fn of_user() -> Option<Self> {
-        let base = files::user_directory("XDG_CACHE_HOME", ".cache")?;
-        Some(Self::at(base.join("btcloud-host")))
+        Self::directory_of_user().map(Self::at)
+    }
+
+    /// The directory of the user's cache.
+    pub fn directory_of_user() -> Option<PathBuf> {
+        Some(files::user_directory("XDG_CACHE_HOME", ".cache")?.join("btcloud-host"))
     }
 
     /// A cache in that directory, which is made when it is needed.

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use cloudstack_simulator::Simulator;
 use cloudstack_simulator::signature::{encode, sign, string_to_sign};
 use serde_json::Value;
 
@@ -54,30 +55,39 @@ impl Api<'_> {
 
     #[track_caller]
     fn request(&self, command: &str, parameters: &[(&str, &str)]) -> Value {
-        let cloud = &self.0.cloud;
-        let mut all = vec![("command", command)];
-        all.extend([("apikey", cloud.api_key()), ("response", "json")]);
-        all.extend_from_slice(parameters);
-        let signature = sign(cloud.secret_key(), &string_to_sign(all.iter().copied()));
-        all.push(("signature", &signature));
-        let pairs = all
-            .iter()
-            .map(|(name, value)| format!("{}={}", encode(name), encode(value)));
-        let form = pairs.collect::<Vec<_>>().join("&");
-
-        let mut stream = TcpStream::connect(cloud.address()).expect("a connection");
-        write!(
-            stream,
-            "POST /client/api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
-            form.len()
-        )
-        .expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("HTTP");
-        assert!(head.starts_with("HTTP/1.1 200 "), "{command}: {answer}");
-        let answer: Value = serde_json::from_str(body).expect("JSON");
-        answer[format!("{}response", command.to_lowercase())].clone()
+        request(&self.0.cloud, command, parameters)
     }
+}
+
+/// Calls a command as the cloud's first account, and tells its answer, be that only the number of a job.
+///
+/// # Panics
+///
+/// If it is refused.
+#[track_caller]
+pub fn request(cloud: &Simulator, command: &str, parameters: &[(&str, &str)]) -> Value {
+    let mut all = vec![("command", command)];
+    all.extend([("apikey", cloud.api_key()), ("response", "json")]);
+    all.extend_from_slice(parameters);
+    let signature = sign(cloud.secret_key(), &string_to_sign(all.iter().copied()));
+    all.push(("signature", &signature));
+    let pairs = all
+        .iter()
+        .map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+    let form = pairs.collect::<Vec<_>>().join("&");
+
+    let mut stream = TcpStream::connect(cloud.address()).expect("a connection");
+    write!(
+        stream,
+        "POST /client/api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    )
+    .expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("HTTP");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{command}: {answer}");
+    let answer: Value = serde_json::from_str(body).expect("JSON");
+    answer[format!("{}response", command.to_lowercase())].clone()
 }

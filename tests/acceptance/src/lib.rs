@@ -191,12 +191,17 @@ impl Lab {
     /// Puts a `config.json` there, which may have keys in it, as older drivers kept them.
     pub fn put_config(&self, machine: &str, config: &serde_json::Value) {
         let path = self.machine_directory(machine).join("config.json");
-        let contents = config.to_string().into_bytes();
-        fs::write(&path, &contents).expect("a file");
-        self.planted
-            .lock()
-            .expect("no panic")
-            .push((path, contents));
+        self.plant(&path, &config.to_string());
+    }
+
+    /// Writes a file that may have keys in it, as long as nobody changes it.
+    pub fn plant(&self, path: &Path, contents: &str) {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).expect("a directory");
+        }
+        fs::write(path, contents).expect("a file");
+        let file = (path.to_owned(), contents.as_bytes().to_vec());
+        self.planted.lock().expect("no panic").push(file);
     }
 
     /// A command in the user's environment: with the account's keys, and the plugin in the search path.
@@ -225,6 +230,19 @@ impl Lab {
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         let mut command = self.host();
         self.finish(command.args(arguments))
+    }
+
+    /// Runs `btcloud-host` with these arguments.
+    pub fn cli(&self, arguments: &[&str]) -> Outcome {
+        let mut command = self.command(program("btcloud-host"));
+        self.finish(command.args(arguments))
+    }
+
+    /// Creates a machine with the usual options, and these.
+    #[track_caller]
+    pub fn create(&self, name: &str, options: &[&str]) {
+        self.run(&[&["create", name], OPTIONS.as_slice(), options].concat())
+            .ok();
     }
 
     /// `btcloud-host run`, to be given arguments.
@@ -308,6 +326,14 @@ impl Keys {
                 continue;
             }
             let contents = fs::read(&path).unwrap_or_default();
+            // Another process may be writing the file of secrets just now, under the name that it has until then.
+            let is_temporary = entry.file_name().to_string_lossy().starts_with(".tmp-");
+            if is_temporary && !contents.is_empty() {
+                std::thread::sleep(Duration::from_millis(200));
+                if !path.exists() {
+                    continue;
+                }
+            }
             if !planted.contains(&(path.clone(), contents.clone())) {
                 self.are_not_in(&path.display().to_string(), &contents);
             }

@@ -15,7 +15,7 @@ use btcloud_host::capability::http;
 use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::contract::Description;
 use btcloud_host::machine::{
-    Engine, Error, Flag, Flags, LazyDriver, Machine, Record, Store, Surroundings,
+    Engine, Error, Flag, Flags, LazyDriver, Machine, ProfileChoice, Record, Store, Surroundings,
 };
 use btcloud_host::plugin;
 use btcloud_host::plugin::wire::{self, FlagValue};
@@ -194,6 +194,7 @@ impl VirtualLab {
             variables: Arc::new(variables),
             time: Arc::new(SharedTime(self.clock.clone(), Arc::clone(&self.on_sleep))),
             client: self.client.clone(),
+            profile: ProfileChoice::Nothing,
         };
         Machine::new(Arc::clone(&self.flavour.driver), surroundings, record)
     }

@@ -13,7 +13,8 @@ use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::contract::State;
 use btcloud_host::contract::types::ErrorKind;
 use btcloud_host::machine::{
-    Account, Change, Error, Flag, Flags, LazyDriver, Machine, Record, Store, Surroundings,
+    Account, Change, Engine, Error, Flag, Flags, LazyDriver, Machine, ProfileChoice, Record, Store,
+    Surroundings,
 };
 use btcloud_host::sandbox::Limits;
 use hetzner_simulator::{Fault, Hetzner, Inventory};
@@ -71,6 +72,7 @@ impl Lab {
             variables: Arc::new(variables),
             time: Arc::new(HurriedTime::default()),
             client: Client::default(),
+            profile: ProfileChoice::Nothing,
         }
     }
 
@@ -83,7 +85,8 @@ impl Lab {
             .map(|(name, value)| (format!("hetzner-{name}"), Flag::Text((*value).to_owned())))
             .collect();
         machine.configure(&flags)?;
-        self.store.create(name, &machine.record()?, "hetzner")?;
+        self.store
+            .create(name, &machine.record()?, "hetzner", &Engine::default())?;
         Ok(machine)
     }
 

@@ -12,7 +12,7 @@ use btcloud_host::capability::clock::Cancel;
 use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::contract::types::ErrorKind;
 use btcloud_host::machine::{
-    Account, Change, Error, Flag, LazyDriver, Machine, Record, Store, Surroundings,
+    Account, Change, Engine, Error, Flag, LazyDriver, Machine, Record, Store, Surroundings,
 };
 use btcloud_host::sandbox::{self, Driver, Limit, Limits};
 use cloudstack_simulator::{CloudConfig, Simulator};
@@ -66,7 +66,12 @@ fn lab_with(flags: &[(&str, Flag)], limits: Limits) -> Lab {
         .collect();
     machine.configure(&flags).unwrap();
     store
-        .create("m1", &machine.record().unwrap(), "probe")
+        .create(
+            "m1",
+            &machine.record().unwrap(),
+            "probe",
+            &Engine::default(),
+        )
         .unwrap();
     Lab {
         machine,

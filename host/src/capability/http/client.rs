@@ -1,7 +1,7 @@
 //! The connections: how they are made, bounded and verified, and what their failures mean.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -10,7 +10,7 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Timeout};
 
 use super::MAX_TIMEOUT;
-use super::endpoint::{EndpointError, is_forbidden};
+use super::endpoint::{Endpoint, EndpointError, is_forbidden};
 use crate::contract::http::{Failure, FailureKind, Response};
 
 /// The longest time until a connection is there, its TLS included.
@@ -70,6 +70,30 @@ impl Client {
             true => self.clone(),
             false => Self::new(trust.clone()).with_limit(self.limit),
         }
+    }
+
+    /// Asks an endpoint for anything, unsigned, and tells which time the answer bears, if it does (RFC 9110, `Date`). Whatever
+    /// is answered, somebody is there.
+    ///
+    /// # Errors
+    ///
+    /// Why nobody answers in HTTP.
+    pub fn probe(
+        &self,
+        endpoint: &Endpoint,
+        timeout: Duration,
+    ) -> Result<Option<SystemTime>, Failure> {
+        let url = endpoint.url().as_str();
+        let host = endpoint.host();
+        let timeout = timeout.min(self.limit);
+        // A connection that is kept may be to another server than a new one.
+        let request = self.changing.get(url).config();
+        let answer = request.timeout_global(Some(timeout)).build().call();
+        let uri = url.parse().unwrap_or_default();
+        let answer = answer.map_err(|e| through_proxy(failure(&e, host), &uri))?;
+        let date = answer.headers().get(ureq::http::header::DATE);
+        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok());
+        Ok(date.map(|date| date.timestamp().into()))
     }
 
     /// Sends a request to `host` and reads the answer.

@@ -16,7 +16,7 @@ use acceptance::parallel::play_all;
 use btcloud_host::capability::clock::{Cancel, SystemTimeSource, TimeSource, VirtualTimeSource};
 use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::machine::{
-    Account, Change, Error, Flag, Flags, LazyDriver, Machine, Record, Store, Surroundings,
+    Account, Change, Engine, Error, Flag, Flags, LazyDriver, Machine, Record, Store, Surroundings,
 };
 use btcloud_host::sandbox::{Cache, Limits};
 use core_module::CoreModule;
@@ -272,7 +272,7 @@ impl Attack {
             Record::new("m1", store.path()),
         );
         machine.configure(&flags)?;
-        store.create("m1", &machine.record()?, name)?;
+        store.create("m1", &machine.record()?, name, &Engine::default())?;
         match self.operation {
             Operation::Create => machine.create().map(drop),
             Operation::Change(change) => machine.change(change),

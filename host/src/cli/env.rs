@@ -1,0 +1,257 @@
+//! `btcloud-host env`: the variables by which a Docker client finds a machine's engine, in the words of a shell.
+
+use std::path::Path;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::driver::{Choice, common, store};
+use super::exit::Exit;
+use super::run::{Task, machine_name};
+use super::{Failure, print};
+
+const ABOUT: &str = "Print the commands that point Docker's client at a machine";
+
+const VARIABLES: [&str; 4] = [
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_HOST",
+    "DOCKER_CERT_PATH",
+    "DOCKER_MACHINE_NAME",
+];
+
+/// A family of shells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shell {
+    /// All that POSIX describes: sh, bash, zsh, dash, ksh.
+    Posix,
+    Fish,
+    /// PowerShell.
+    Power,
+    Cmd,
+}
+
+/// The names of shells, as `--shell` takes them.
+const SHELLS: [(&str, Shell); 9] = [
+    ("bash", Shell::Posix),
+    ("zsh", Shell::Posix),
+    ("sh", Shell::Posix),
+    ("dash", Shell::Posix),
+    ("ksh", Shell::Posix),
+    ("fish", Shell::Fish),
+    ("powershell", Shell::Power),
+    ("pwsh", Shell::Power),
+    ("cmd", Shell::Cmd),
+];
+
+/// The command.
+pub(super) fn command() -> Command {
+    Command::new("env")
+        .about(ABOUT)
+        .args(common())
+        .arg(
+            machine_name("name")
+                .required(false)
+                .required_unless_present("unset")
+                .help("The machine's name"),
+        )
+        .arg(
+            Arg::new("shell")
+                .long("shell")
+                .value_name("SHELL")
+                .value_parser(SHELLS.map(|(name, _)| name))
+                .help("The shell that reads it [default: the one that SHELL names, or sh]"),
+        )
+        .arg(
+            Arg::new("unset")
+                .short('u')
+                .long("unset")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("no-proxy")
+                .help("Print what takes the variables back"),
+        )
+        .arg(
+            Arg::new("no-proxy")
+                .long("no-proxy")
+                .action(ArgAction::SetTrue)
+                .help("Have the machine's address go around a proxy, by NO_PROXY"),
+        )
+}
+
+/// Prints.
+pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
+    let given = matches.get_one::<String>("shell").cloned();
+    let name = given.unwrap_or_else(shell_of_user);
+    let known = SHELLS.iter().find(|(known, _)| *known == name);
+    let shell = known.map_or(Shell::Posix, |(_, shell)| *shell);
+    let machine = matches.get_one::<String>("name");
+    let option = match known {
+        Some(_) if matches.get_one::<String>("shell").is_some() => format!("--shell {name} "),
+        _ => String::new(),
+    };
+    if matches.get_flag("unset") {
+        for variable in VARIABLES {
+            print(&shell.unset(variable))?;
+        }
+        return print(&shell.usage(&format!("btcloud-host env {option}--unset")));
+    }
+    let Some(machine) = machine else {
+        return Err(Failure::shown(Exit::Usage));
+    };
+    let store = store(matches)?;
+    let task = Task::quiet(choice, store.clone(), machine, matches)?;
+    let url = task.stored()?.url()?;
+    let certificates = store.certificates(machine)?;
+    let values = ["1", &url, utf8(&certificates)?, machine];
+    for (variable, value) in VARIABLES.iter().zip(values) {
+        print(&shell.set(variable, value)?)?;
+    }
+    if matches.get_flag("no-proxy") {
+        let (variable, value) = no_proxy(&task.stored()?.ip()?.to_string());
+        print(&shell.set(variable, &value)?)?;
+    }
+    print(&shell.usage(&format!("btcloud-host env {option}{machine}")))
+}
+
+fn utf8(path: &Path) -> Result<&str, Failure> {
+    path.to_str().ok_or_else(|| {
+        let error = anyhow::anyhow!("the path {} is not UTF-8", path.display());
+        Failure::new(Exit::Failed, error)
+    })
+}
+
+/// The name of the user's shell.
+fn shell_of_user() -> String {
+    let shell = std::env::var_os("SHELL").unwrap_or_default();
+    let name = Path::new(&shell).file_name();
+    name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// The variable that keeps hosts from the proxy, in the spelling that is in use, with one more.
+fn no_proxy(ip: &str) -> (&'static str, String) {
+    let value = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let (variable, value) = match value("no_proxy") {
+        Some(value) => ("no_proxy", value),
+        None => ("NO_PROXY", value("NO_PROXY").unwrap_or_default()),
+    };
+    let has_it = value.split(',').any(|item| item.trim() == ip);
+    let value = match (value.as_str(), has_it) {
+        ("", _) => ip.to_owned(),
+        (value, true) => value.to_owned(),
+        (value, false) => format!("{value},{ip}"),
+    };
+    (variable, value)
+}
+
+impl Shell {
+    /// What sets a variable for all that is started later.
+    fn set(self, variable: &str, value: &str) -> Result<String, Failure> {
+        Ok(match self {
+            Self::Posix => format!("export {variable}=\"{}\"", escaped(value, "\\\"$`", '\\')),
+            Self::Fish => format!("set -gx {variable} \"{}\";", escaped(value, "\\\"$", '\\')),
+            Self::Power => {
+                // Typographic quotation marks end a string too.
+                let quotes = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'];
+                let mut quoted = String::new();
+                for c in value.chars() {
+                    quoted.push(c);
+                    if quotes.contains(&c) {
+                        quoted.push(c);
+                    }
+                }
+                format!("$Env:{variable} = '{quoted}'")
+            }
+            Self::Cmd => {
+                if value.contains(['"', '%', '\n', '\r']) {
+                    let error = anyhow::anyhow!(
+                        "{variable} cannot be told to cmd: it has no way to write \"{value}\""
+                    );
+                    return Err(Failure {
+                        hint: Some("use PowerShell, or another --storage-path".to_owned()),
+                        ..Failure::new(Exit::Failed, error)
+                    });
+                }
+                format!("SET \"{variable}={value}\"")
+            }
+        })
+    }
+
+    fn unset(self, variable: &str) -> String {
+        match self {
+            Self::Posix => format!("unset {variable}"),
+            Self::Fish => format!("set -e {variable};"),
+            Self::Power => format!("Remove-Item -ErrorAction Ignore Env:\\{variable}"),
+            Self::Cmd => format!("SET {variable}="),
+        }
+    }
+
+    /// A comment that tells how to have the shell read it.
+    fn usage(self, command: &str) -> String {
+        match self {
+            Self::Posix => format!("# Have your shell read this:\n# eval \"$({command})\""),
+            Self::Fish => format!("# Have your shell read this:\n# {command} | source"),
+            Self::Power => {
+                format!("# Have your shell read this:\n# & {command} | Invoke-Expression")
+            }
+            Self::Cmd => format!(
+                "REM Have your shell read this:\nREM @FOR /f \"tokens=*\" %i IN ('{command}') DO @%i"
+            ),
+        }
+    }
+}
+
+/// The text with `escape` before each of the special characters.
+fn escaped(text: &str, special: &str, escape: char) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        if special.contains(c) {
+            escaped.push(escape);
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command as Process;
+
+    /// What a path can have in it that means something to some shell.
+    const NASTY: &str = "/home/o'Neil ‘x’/a \"b\" $HOME `id` $(id) \\n !! *;&|<>#~%PATH%\t/é";
+
+    #[test]
+    fn the_shells_read_what_was_meant() {
+        for shell in ["sh", "bash"] {
+            let set = Shell::Posix.set("X", NASTY).unwrap();
+            // Without quotation marks around $(…), as many are used to it.
+            let script = format!("{set}\nprintf %s \"$X\"");
+            let output = Process::new(shell).args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), NASTY, "{shell}");
+        }
+    }
+
+    #[test]
+    fn each_shell_has_its_own_words() {
+        let set = |shell: Shell| shell.set("X", "a'b \"c\" $d `e` \\f").unwrap();
+        assert_eq!(set(Shell::Posix), r#"export X="a'b \"c\" \$d \`e\` \\f""#);
+        assert_eq!(set(Shell::Fish), r#"set -gx X "a'b \"c\" \$d `e` \\f";"#);
+        assert_eq!(set(Shell::Power), r#"$Env:X = 'a''b "c" $d `e` \f'"#);
+        assert_eq!(Shell::Power.set("X", "it’s").unwrap(), "$Env:X = 'it’’s'");
+        assert_eq!(
+            Shell::Cmd.set("X", "C:\\my files&more").unwrap(),
+            "SET \"X=C:\\my files&more\""
+        );
+        for unspeakable in ["50%", "a\"b", "a\nb"] {
+            Shell::Cmd.set("X", unspeakable).unwrap_err();
+        }
+        let unset = [Shell::Posix, Shell::Fish, Shell::Power, Shell::Cmd];
+        assert_eq!(
+            unset.map(|shell| shell.unset("X")),
+            [
+                "unset X",
+                "set -e X;",
+                "Remove-Item -ErrorAction Ignore Env:\\X",
+                "SET X="
+            ]
+        );
+    }
+}
