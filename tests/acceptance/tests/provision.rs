@@ -8,6 +8,9 @@ use std::time::Duration;
 use acceptance::engine::DockerEngine;
 use acceptance::{Lab, OPTIONS, Outcome, program, signal, wait_until};
 
+/// What the stand-in for the guest does at each step, by variables.
+type Guest = &'static [(&'static str, &'static str)];
+
 /// The address of a test's machine, which is its own since the engine's port is the same for all.
 fn lab(number: u8) -> (Lab, IpAddr) {
     let ip = Ipv4Addr::new(127, 0, 115, number);
@@ -121,7 +124,7 @@ fn docker_is_installed_where_it_is_missing() {
 #[test]
 fn each_trouble_is_told_with_what_helps_and_can_be_tried_again() {
     let missing = "detect | sed 's/^dockerd=.*/dockerd=/'";
-    let troubles: [(&[(&str, &str)], &[&str]); 9] = [
+    let troubles: [(Guest, &[&str]); 9] = [
         (
             &[("FAKE_GUEST_DETECT", "detect | sed s/sudo=yes/sudo=no/")],
             &[
