@@ -1,5 +1,8 @@
 //! Builds a driver component with a cargo of its own, from within a build script.
 
+#[path = "remap.rs"]
+mod remap;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, error};
@@ -55,6 +58,7 @@ pub(crate) fn build(directory: &str, library: &str) -> Result<PathBuf, Box<dyn e
     for name in NOT_INHERITED {
         cargo.env_remove(name);
     }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", remap::flags(workspace));
     if !cargo.status()?.success() {
         return Err(
             "the driver component cannot be built; if its target is missing, \

@@ -5,6 +5,8 @@
 
 mod demo;
 mod fuzz;
+#[path = "../../host/build/remap.rs"]
+mod remap;
 mod setup;
 mod test;
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Result, cargo, is_installed, output, root, run, target_dir};
+use crate::{Result, cargo, is_installed, output, remap, root, run, target_dir};
 
 /// The target of driver components.
 const TARGET: &str = "wasm32-wasip2";
@@ -90,6 +90,7 @@ fn component_build() -> Command {
     for flavour in FLAVOURS {
         build.arg("--package").arg(format!("{flavour}-driver"));
     }
+    build.env("CARGO_ENCODED_RUSTFLAGS", remap::flags(&root()));
     build
 }
 
@@ -154,7 +155,14 @@ fn build_with_debian() -> Result<PathBuf> {
         .env("PATH", path)
         .env("RUSTC", rustc)
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", format!("-L native={}", libc_dir.display()));
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            format!(
+                "{}\u{1f}-Lnative={}",
+                remap::flags(&root()),
+                libc_dir.display()
+            ),
+        );
     run(&mut build)?;
     Ok(target_dir.join(TARGET).join("component"))
 }

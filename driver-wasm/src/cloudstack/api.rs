@@ -1,13 +1,12 @@
 //! The API's commands as functions.
 
-use serde::de::DeserializeOwned;
-
-use super::client::{Param, typed};
+use super::client::Param;
+use super::lenient::{Model, Scalar as _};
 use super::model::Capability;
 use super::{
     Client, Command, Created, DiskOffering, Error, FirewallRule, Item, Network, NetworkOffering,
     PortForwardingRule, PublicIpAddress, ServiceOffering, SshKeyPair, Submitted, Template,
-    VirtualMachine, Volume, Zone, job, lenient::Scalar as _,
+    VirtualMachine, Volume, Zone, job,
 };
 use crate::host::Host;
 use crate::options::Ports;
@@ -116,20 +115,16 @@ impl<'h> Cloud<'h> {
         Params::of(params).option("projectid", self.project.as_ref())
     }
 
-    fn all<T: DeserializeOwned>(
+    fn all<T: Model>(
         &self,
         command: Command,
         params: &Params<'_>,
-        member: &str,
+        member: &'static str,
     ) -> Result<Vec<T>, Error> {
         self.client.list_all(command, &params.as_slice(), member)
     }
 
-    fn submit<T: DeserializeOwned>(
-        &self,
-        command: Command,
-        params: &Params<'_>,
-    ) -> Result<T, Error> {
+    fn submit<T: Model>(&self, command: Command, params: &Params<'_>) -> Result<T, Error> {
         self.client.fetch(command, &params.as_slice())
     }
 
@@ -361,16 +356,15 @@ impl<'h> Cloud<'h> {
     /// What the cloud lets the account do.
     pub fn capabilities(&self) -> Result<Capability, Error> {
         let command = Command::ListCapabilities;
-        let mut answer = self.client.call(command, &[])?;
-        typed(command, answer.remove("capability").unwrap_or_default())
+        self.client.fetch_member(command, &[], "capability")
     }
 
     /// Gives CloudStack a public key, which machines are then deployed with by its name.
     pub fn register_ssh_key_pair(&self, name: &str, public_key: &str) -> Result<SshKeyPair, Error> {
         let command = Command::RegisterSshKeyPair;
         let params = self.scoped(&[("name", name), ("publickey", public_key)]);
-        let mut answer = self.client.call(command, &params.as_slice())?;
-        typed(command, answer.remove("keypair").unwrap_or_default())
+        self.client
+            .fetch_member(command, &params.as_slice(), "keypair")
     }
 
     /// Deletes a public key.
@@ -422,8 +416,8 @@ impl<'h> Cloud<'h> {
             ("networkofferingid", offering_id),
             ("zoneid", zone_id),
         ]);
-        let mut answer = self.client.call(command, &params.as_slice())?;
-        typed(command, answer.remove("network").unwrap_or_default())
+        self.client
+            .fetch_member(command, &params.as_slice(), "network")
     }
 
     /// Deletes a network.
@@ -469,8 +463,8 @@ impl<'h> Cloud<'h> {
     pub fn create_security_group(&self, name: &str, description: &str) -> Result<Item, Error> {
         let command = Command::CreateSecurityGroup;
         let params = self.scoped(&[("name", name), ("description", description)]);
-        let mut answer = self.client.call(command, &params.as_slice())?;
-        typed(command, answer.remove("securitygroup").unwrap_or_default())
+        self.client
+            .fetch_member(command, &params.as_slice(), "securitygroup")
     }
 
     /// Begins to let ranges of addresses in to ports of a security group's machines.
@@ -667,6 +661,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::cloudstack::model;
     use crate::testing::{Answer, Server, TestHost, command, params, raw};
 
     /// Answers nothing of use.
@@ -687,7 +682,7 @@ mod tests {
             first: 80,
             last: 90,
         };
-        let network = |json| serde_json::from_value::<Network>(json).unwrap();
+        let network = |json| model::<Network>(&json);
         let in_zone = network(serde_json::json!({"id": "n"}));
         let in_vpc = network(serde_json::json!({"id": "n", "vpcid": "v"}));
         let one = |key_pairs: Vec<&'static str>| Deployment {

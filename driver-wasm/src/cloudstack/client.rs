@@ -1,9 +1,9 @@
 //! One call of the API: the request, the reading of its answer, and the repetitions that are safe.
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{Command, Error, Refusal, Stage, lenient::Scalar as _};
+use super::lenient::{Malformed, Members, Model, Scalar as _};
+use super::{Command, Error, Refusal, Stage};
 use crate::contract::http::{Auth, Body, CloudstackCredentials, Method, Request, Response};
 use crate::contract::log::Level;
 use crate::host::Host;
@@ -114,35 +114,64 @@ impl<'h> Client<'h> {
     }
 
     /// Calls a command and reads its answer as a `T`.
-    pub(super) fn fetch<T: DeserializeOwned>(
+    pub(super) fn fetch<T: Model>(
         &self,
         command: Command,
         params: &[Param<'_>],
     ) -> Result<T, Error> {
-        typed(command, Value::Object(self.call(command, params)?))
+        let answer = self.call(command, params)?;
+        T::read(Members(&answer)).map_err(|e| malformed(command, e))
+    }
+
+    /// Calls a command and reads what its answer has in the member `member`.
+    pub(super) fn fetch_member<T: Model>(
+        &self,
+        command: Command,
+        params: &[Param<'_>],
+        member: &'static str,
+    ) -> Result<T, Error> {
+        let answer = self.call(command, params)?;
+        let object = Members(&answer).object(member);
+        object.and_then(T::read).map_err(|e| malformed(command, e))
     }
 
     /// Calls a list command and reads the items of its answer, which are in the member `member`.
-    pub(super) fn list<T: DeserializeOwned>(
+    pub(super) fn list<T: Model>(
         &self,
         command: Command,
         params: &[Param<'_>],
-        member: &str,
+        member: &'static str,
     ) -> Result<Vec<T>, Error> {
         let answer = self.call(command, params)?;
-        Ok(page(command, answer, member)?.0)
+        let items = Members(&answer).list(member);
+        items.map_err(|e| malformed(command, e))
     }
 
     /// Like [`Self::list`], page after page.
-    pub(super) fn list_all<T: DeserializeOwned>(
+    pub(super) fn list_all<T: Model>(
         &self,
         command: Command,
         params: &[Param<'_>],
-        member: &str,
+        member: &'static str,
     ) -> Result<Vec<T>, Error> {
-        let mut page_size = PAGE_SIZE;
         let mut items = Vec::new();
+        self.pages(command, params, &mut |page| {
+            items.append(&mut page.list(member)?);
+            Ok(items.len())
+        })?;
+        Ok(items)
+    }
+
+    /// Calls a list command page after page. `read` takes the items of a page and tells how many there are by then.
+    fn pages(
+        &self,
+        command: Command,
+        params: &[Param<'_>],
+        read: &mut dyn FnMut(Members<'_>) -> Result<usize, Malformed>,
+    ) -> Result<(), Error> {
+        let mut page_size = PAGE_SIZE;
         let mut number: usize = 1;
+        let mut items = 0;
         loop {
             let (page_text, size_text) = (number.to_string(), page_size.to_string());
             let mut paged = params.to_vec();
@@ -158,16 +187,17 @@ impl<'h> Client<'h> {
                 }
                 Ok(answer) => answer,
             };
-            let (more, total) = page::<T>(command, answer, member)?;
-            let received = more.len();
-            items.extend(more);
+            let items_before = items;
+            items = read(Members(&answer)).map_err(|e| malformed(command, e))?;
+            let received = items - items_before;
             // `count` is the number of items in all. Should it be wrong, pages still end.
-            let is_last = match total {
-                Some(total) => items.len() >= total,
+            let total = answer.get("count").and_then(u64::read);
+            let is_last = match total.and_then(|total| usize::try_from(total).ok()) {
+                Some(total) => items >= total,
                 None => received < page_size,
             };
             if received == 0 || is_last {
-                return Ok(items);
+                return Ok(());
             }
             number += 1;
         }
@@ -254,27 +284,12 @@ pub(super) fn refusal(
     }
 }
 
-/// Reads JSON as a `T`.
-pub(super) fn typed<T: DeserializeOwned>(command: Command, value: Value) -> Result<T, Error> {
-    serde_json::from_value(value).map_err(|e| Error::Malformed {
+/// An answer that is not understood.
+fn malformed(command: Command, reason: Malformed) -> Error {
+    Error::Malformed {
         command,
-        detail: text::line(&e.to_string(), MAX_SNIPPET),
-    })
-}
-
-/// The items of an answer, and how many there are on all pages.
-fn page<T: DeserializeOwned>(
-    command: Command,
-    mut answer: Map<String, Value>,
-    member: &str,
-) -> Result<(Vec<T>, Option<usize>), Error> {
-    let items = match answer.remove(member) {
-        // An empty list is left out.
-        None | Some(Value::Null) => Vec::new(),
-        Some(items) => typed(command, items)?,
-    };
-    let total = answer.get("count").and_then(u64::read);
-    Ok((items, total.and_then(|total| total.try_into().ok())))
+        detail: reason.to_string(),
+    }
 }
 
 /// The page size that a server allows, if that is what it complains of: `Page size can't exceed max allowed page size

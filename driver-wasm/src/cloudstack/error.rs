@@ -136,7 +136,7 @@ fn quoted(snippet: &str) -> String {
 
 impl Refusal {
     fn says(&self, phrases: &[&str]) -> bool {
-        let text = self.text.to_lowercase();
+        let text = self.text.to_ascii_lowercase();
         phrases.iter().any(|phrase| text.contains(phrase))
     }
 

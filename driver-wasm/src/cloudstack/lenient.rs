@@ -1,9 +1,26 @@
 //! JSON as CloudStack really sends it: old versions have numbers as strings, strings as numbers and booleans as
 //! strings.
+//!
+//! What is read is asked for member by member: types that serde derives would add 80 KB to the component.
 
-use serde::Deserialize as _;
-use serde::de::{Deserializer, Error};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// What is wrong with an answer.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// A member is not there.
+    #[error("it has no `{0}`")]
+    Missing(&'static str),
+    /// A member, or an item of it, is of another type.
+    #[error("`{0}` is not of its type")]
+    WrongType(&'static str),
+}
+
+/// What an object of JSON can be read as.
+pub(crate) trait Model: Sized {
+    /// Reads the members that it knows, and ignores the others.
+    fn read(members: Members<'_>) -> Result<Self, Malformed>;
+}
 
 /// What a scalar of JSON can be read as.
 pub(super) trait Scalar: Sized {
@@ -46,40 +63,91 @@ impl Scalar for u16 {
     }
 }
 
-/// Reads what should be a `T`; what cannot be one is nothing.
-pub(super) fn option<'de, D: Deserializer<'de>, T: Scalar>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    Ok(T::read(&Value::deserialize(deserializer)?))
+/// The members of an object.
+#[derive(Clone, Copy)]
+pub(crate) struct Members<'v>(pub(super) &'v Map<String, Value>);
+
+impl<'v> Members<'v> {
+    /// A scalar; nothing if it is not there, or cannot be read as a `T`.
+    pub(super) fn option<T: Scalar>(self, name: &str) -> Option<T> {
+        self.0.get(name).and_then(T::read)
+    }
+
+    /// A scalar; its default if it is not there, or cannot be read as a `T`.
+    pub(super) fn or_default<T: Scalar + Default>(self, name: &str) -> T {
+        self.option(name).unwrap_or_default()
+    }
+
+    /// A scalar that must be there.
+    pub(super) fn required<T: Scalar>(self, name: &'static str) -> Result<T, Malformed> {
+        let value = self.0.get(name).ok_or(Malformed::Missing(name))?;
+        T::read(value).ok_or(Malformed::WrongType(name))
+    }
+
+    /// An object that must be there.
+    pub(super) fn object(self, name: &'static str) -> Result<Members<'v>, Malformed> {
+        let value = self.0.get(name).ok_or(Malformed::Missing(name))?;
+        value
+            .as_object()
+            .map(Members)
+            .ok_or(Malformed::WrongType(name))
+    }
+
+    /// A list of objects. CloudStack leaves out those that are empty.
+    pub(super) fn list<T: Model>(self, name: &'static str) -> Result<Vec<T>, Malformed> {
+        let objects = self.objects(name)?;
+        let mut list = Vec::with_capacity(objects.len());
+        for object in objects {
+            list.push(T::read(object)?);
+        }
+        Ok(list)
+    }
+
+    fn objects(self, name: &'static str) -> Result<Vec<Members<'v>>, Malformed> {
+        let items = match self.0.get(name) {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(items)) => items.iter().map(Value::as_object),
+            Some(_) => return Err(Malformed::WrongType(name)),
+        };
+        let objects: Option<Vec<_>> = items.map(|item| item.map(Members)).collect();
+        objects.ok_or(Malformed::WrongType(name))
+    }
 }
 
-/// Reads a `T`; what cannot be one is its default.
-pub(super) fn or_default<'de, D: Deserializer<'de>, T: Scalar + Default>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(option(deserializer)?.unwrap_or_default())
-}
-
-/// Reads a `T` that must be there.
-pub(super) fn required<'de, D: Deserializer<'de>, T: Scalar>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    option(deserializer)?.ok_or_else(|| D::Error::custom("a value is not of its type"))
+/// What some JSON is read as.
+#[cfg(test)]
+pub(crate) fn model<T: Model>(json: &Value) -> T {
+    T::read(Members(json.as_object().unwrap())).unwrap()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
+    use super::*;
     use serde_json::json;
 
-    #[derive(Debug, Deserialize, PartialEq)]
+    #[derive(Debug, PartialEq)]
     struct Sample {
-        #[serde(deserialize_with = "super::required")]
         id: String,
-        #[serde(default, deserialize_with = "super::option")]
         flag: Option<bool>,
-        #[serde(default, deserialize_with = "super::option")]
         number: Option<u64>,
+        text: String,
+        parts: Vec<Self>,
+    }
+
+    impl Model for Sample {
+        fn read(sample: Members<'_>) -> Result<Self, Malformed> {
+            Ok(Self {
+                id: sample.required("id")?,
+                flag: sample.option("flag"),
+                number: sample.option("number"),
+                text: sample.or_default("text"),
+                parts: sample.list("parts")?,
+            })
+        }
+    }
+
+    fn read(json: &Value) -> Result<Sample, Malformed> {
+        Sample::read(Members(json.as_object().unwrap()))
     }
 
     #[test]
@@ -110,16 +178,40 @@ mod tests {
                 None,
             ),
             (json!({"id": "a", "number": 1.5}), "a", None, None),
+            (json!({"id": "a", "text": {}}), "a", None, None),
         ];
         for (json, id, flag, number) in cases {
             let expected = Sample {
                 id: id.to_owned(),
                 flag,
                 number,
+                text: String::new(),
+                parts: Vec::new(),
             };
-            assert_eq!(serde_json::from_value::<Sample>(json).unwrap(), expected);
+            assert_eq!(read(&json), Ok(expected));
         }
-        serde_json::from_value::<Sample>(json!({"id": null})).unwrap_err();
-        serde_json::from_value::<Sample>(json!({})).unwrap_err();
+    }
+
+    #[test]
+    fn what_must_be_there_is() {
+        let wrong = Malformed::WrongType;
+        for (json, error) in [
+            (json!({}), Malformed::Missing("id")),
+            (json!({"id": null}), wrong("id")),
+            (json!({"id": {}}), wrong("id")),
+            (json!({"id": 1, "parts": "x"}), wrong("parts")),
+            (json!({"id": 1, "parts": [1]}), wrong("parts")),
+            (
+                json!({"id": 1, "parts": [{"id": 2}, {}]}),
+                Malformed::Missing("id"),
+            ),
+        ] {
+            assert_eq!(read(&json), Err(error), "{json}");
+        }
+        let json = json!({"id": 1, "parts": [{"id": 2, "parts": null}]});
+        assert_eq!(read(&json).unwrap().parts[0].id, "2");
+        let members = json.as_object().map(Members).unwrap();
+        assert_eq!(members.object("id").err(), Some(wrong("id")));
+        assert_eq!(members.object("x").err(), Some(Malformed::Missing("x")));
     }
 }

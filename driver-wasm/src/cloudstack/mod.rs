@@ -14,6 +14,8 @@ pub use client::Client;
 pub use command::Command;
 pub use error::{Error, Refusal, Stage};
 pub use job::Backoff;
+#[cfg(test)]
+pub(crate) use lenient::model;
 pub use model::{
     Capability, Created, DiskOffering, FirewallRule, Item, Network, NetworkOffering, Nic,
     PortForwardingRule, PublicIpAddress, ServiceOffering, SshKeyPair, Submitted, Tags, Template,

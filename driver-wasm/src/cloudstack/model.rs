@@ -1,21 +1,27 @@
 //! What CloudStack answers, as far as the driver looks at it. Other members are ignored.
 
-use serde::Deserialize;
 use serde_json::Value;
 
-use super::lenient;
+use super::lenient::{Malformed, Members, Model};
 use crate::contract::types::State;
 
 /// The tags of something.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Tags(Vec<Tag>);
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 struct Tag {
-    #[serde(default, deserialize_with = "lenient::or_default")]
     key: String,
-    #[serde(default, deserialize_with = "lenient::or_default")]
     value: String,
+}
+
+impl Model for Tag {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            key: members.or_default("key"),
+            value: members.or_default("value"),
+        })
+    }
 }
 
 impl Tags {
@@ -27,20 +33,27 @@ impl Tags {
 }
 
 /// A zone.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Zone {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// Its name.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub name: String,
     /// `Basic` or `Advanced`.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     networktype: String,
     /// Whether security groups guard its machines.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub securitygroupsenabled: bool,
+}
+
+impl Model for Zone {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            name: members.or_default("name"),
+            networktype: members.or_default("networktype"),
+            securitygroupsenabled: members.or_default("securitygroupsenabled"),
+        })
+    }
 }
 
 impl Zone {
@@ -51,59 +64,80 @@ impl Zone {
 }
 
 /// A template.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Template {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// Its name.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub name: String,
+}
+
+impl Model for Template {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            name: members.or_default("name"),
+        })
+    }
 }
 
 /// A service offering.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct ServiceOffering {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// Its name.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub name: String,
     /// Whether it leaves the number of CPUs and the memory to whoever deploys.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub iscustomized: bool,
     /// The speed of its CPUs in MHz; nothing if it leaves that to whoever deploys.
-    #[serde(default, deserialize_with = "lenient::option")]
     pub cpuspeed: Option<u64>,
 }
 
+impl Model for ServiceOffering {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            name: members.or_default("name"),
+            iscustomized: members.or_default("iscustomized"),
+            cpuspeed: members.option("cpuspeed"),
+        })
+    }
+}
+
 /// A virtual machine.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct VirtualMachine {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// Its name.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub name: String,
     /// How it does.
-    #[serde(default)]
     pub state: VirtualMachineState,
     /// The name of the account that it belongs to; empty if it belongs to a project.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub account: String,
-    #[serde(default)]
     nic: Vec<Nic>,
     /// The name of its key pair, until CloudStack 4.16.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     keypair: String,
     /// The names of its key pairs, separated by commas, since CloudStack 4.17.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     keypairs: String,
     /// Its tags.
-    #[serde(default)]
     pub tags: Tags,
+}
+
+impl Model for VirtualMachine {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            name: members.or_default("name"),
+            state: VirtualMachineState(members.or_default("state")),
+            account: members.or_default("account"),
+            nic: members.list("nic")?,
+            keypair: members.or_default("keypair"),
+            keypairs: members.or_default("keypairs"),
+            tags: Tags(members.list("tags")?),
+        })
+    }
 }
 
 impl VirtualMachine {
@@ -134,7 +168,7 @@ impl VirtualMachine {
 }
 
 /// How a virtual machine does.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VirtualMachineState(pub String);
 
 impl VirtualMachineState {
@@ -164,20 +198,27 @@ impl VirtualMachineState {
 }
 
 /// A network interface.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Nic {
     /// The id of its network.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub networkid: String,
-    #[serde(default, deserialize_with = "lenient::or_default")]
     ipaddress: String,
-    #[serde(default, deserialize_with = "lenient::or_default")]
     ip6address: String,
-    #[serde(default, deserialize_with = "lenient::or_default")]
     isdefault: bool,
     /// The type of its network, as in [`Network`]; may be missing.
-    #[serde(default, deserialize_with = "lenient::or_default", rename = "type")]
     pub network_type: String,
+}
+
+impl Model for Nic {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            networkid: members.or_default("networkid"),
+            ipaddress: members.or_default("ipaddress"),
+            ip6address: members.or_default("ip6address"),
+            isdefault: members.or_default("isdefault"),
+            network_type: members.or_default("type"),
+        })
+    }
 }
 
 impl Nic {
@@ -195,26 +236,33 @@ impl Nic {
 }
 
 /// A guest network.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Network {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// Its name.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub name: String,
     /// `Isolated`, `Shared` or `L2`.
-    #[serde(default, deserialize_with = "lenient::or_default", rename = "type")]
     pub network_type: String,
     /// The id of the VPC that it is a tier of.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub vpcid: String,
     /// `Allocated` until its virtual router has been made, then `Implemented`.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub state: String,
     /// Its tags.
-    #[serde(default)]
     pub tags: Tags,
+}
+
+impl Model for Network {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            name: members.or_default("name"),
+            network_type: members.or_default("type"),
+            vpcid: members.or_default("vpcid"),
+            state: members.or_default("state"),
+            tags: Tags(members.list("tags")?),
+        })
+    }
 }
 
 impl Network {
@@ -235,32 +283,46 @@ impl Network {
 }
 
 /// A network offering.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct NetworkOffering {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// Its name.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub name: String,
     /// Whether it is one of CloudStack's own.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub isdefault: bool,
     /// Whether it is for tiers of VPCs.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub forvpc: bool,
     /// `Required`, `Optional` or `Unavailable`.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub availability: String,
     /// What its networks do for their machines.
-    #[serde(default)]
     service: Vec<NetworkService>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+impl Model for NetworkOffering {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            name: members.or_default("name"),
+            isdefault: members.or_default("isdefault"),
+            forvpc: members.or_default("forvpc"),
+            availability: members.or_default("availability"),
+            service: members.list("service")?,
+        })
+    }
+}
+
+#[derive(Clone, Debug)]
 struct NetworkService {
-    #[serde(default, deserialize_with = "lenient::or_default")]
     name: String,
+}
+
+impl Model for NetworkService {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            name: members.or_default("name"),
+        })
+    }
 }
 
 impl NetworkOffering {
@@ -276,32 +338,39 @@ impl NetworkOffering {
 }
 
 /// A public address.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct PublicIpAddress {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// The address itself.
-    #[serde(deserialize_with = "lenient::required")]
     pub ipaddress: String,
     /// Its state, such as `Allocating` or `Allocated`.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub state: String,
     /// Whether the machines of the network reach the outside through it.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub issourcenat: bool,
     /// Whether it belongs to one machine entirely, so that no port of it can be forwarded.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub isstaticnat: bool,
     /// The machine that it belongs to.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub virtualmachineid: String,
     /// The network whose ports it can forward.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub associatednetworkid: String,
     /// Its tags.
-    #[serde(default)]
     pub tags: Tags,
+}
+
+impl Model for PublicIpAddress {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            ipaddress: members.required("ipaddress")?,
+            state: members.or_default("state"),
+            issourcenat: members.or_default("issourcenat"),
+            isstaticnat: members.or_default("isstaticnat"),
+            virtualmachineid: members.or_default("virtualmachineid"),
+            associatednetworkid: members.or_default("associatednetworkid"),
+            tags: Tags(members.list("tags")?),
+        })
+    }
 }
 
 impl PublicIpAddress {
@@ -312,55 +381,69 @@ impl PublicIpAddress {
 }
 
 /// A port-forwarding rule.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct PortForwardingRule {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// The machine that the port is forwarded to.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub virtualmachineid: String,
     /// The id of the public address.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub ipaddressid: String,
     /// The public address.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub ipaddress: String,
     /// The first port of the public address.
-    #[serde(default, deserialize_with = "lenient::option")]
     pub publicport: Option<u16>,
     /// The last port of the public address.
-    #[serde(default, deserialize_with = "lenient::option")]
     pub publicendport: Option<u16>,
     /// `tcp` or `udp`.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub protocol: String,
 }
 
+impl Model for PortForwardingRule {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            virtualmachineid: members.or_default("virtualmachineid"),
+            ipaddressid: members.or_default("ipaddressid"),
+            ipaddress: members.or_default("ipaddress"),
+            publicport: members.option("publicport"),
+            publicendport: members.option("publicendport"),
+            protocol: members.or_default("protocol"),
+        })
+    }
+}
+
 /// A firewall rule.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct FirewallRule {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// `tcp` or `udp`.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub protocol: String,
     /// The first port.
-    #[serde(default, deserialize_with = "lenient::option")]
     pub startport: Option<u16>,
     /// The last port.
-    #[serde(default, deserialize_with = "lenient::option")]
     pub endport: Option<u16>,
     /// The id of the public address.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub ipaddressid: String,
     /// The public address.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub ipaddress: String,
     /// Its tags.
-    #[serde(default)]
     pub tags: Tags,
+}
+
+impl Model for FirewallRule {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            protocol: members.or_default("protocol"),
+            startport: members.option("startport"),
+            endport: members.option("endport"),
+            ipaddressid: members.or_default("ipaddressid"),
+            ipaddress: members.or_default("ipaddress"),
+            tags: Tags(members.list("tags")?),
+        })
+    }
 }
 
 impl PortForwardingRule {
@@ -373,70 +456,105 @@ impl PortForwardingRule {
 }
 
 /// A disk offering.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct DiskOffering {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// Its name.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub name: String,
     /// Whether it leaves the size to whoever deploys.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub iscustomized: bool,
 }
 
+impl Model for DiskOffering {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            name: members.or_default("name"),
+            iscustomized: members.or_default("iscustomized"),
+        })
+    }
+}
+
 /// An account, a project, an affinity group or a security group.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Item {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// Its name.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub name: String,
+}
+
+impl Model for Item {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            name: members.or_default("name"),
+        })
+    }
 }
 
 /// A registered SSH key pair.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct SshKeyPair {
     /// Its name, by which it is known.
-    #[serde(deserialize_with = "lenient::required")]
     pub name: String,
     /// The account that it belongs to; empty if it belongs to a project, or the version does not tell.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub account: String,
 }
 
+impl Model for SshKeyPair {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            name: members.required("name")?,
+            account: members.or_default("account"),
+        })
+    }
+}
+
 /// A volume.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Volume {
     /// Its id.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// Its name.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub name: String,
     /// `ROOT` or `DATADISK`.
-    #[serde(default, deserialize_with = "lenient::or_default", rename = "type")]
     pub volume_type: String,
     /// The machine that it is attached to.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub virtualmachineid: String,
     /// Its tags.
-    #[serde(default)]
     pub tags: Tags,
 }
 
+impl Model for Volume {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            name: members.or_default("name"),
+            volume_type: members.or_default("type"),
+            virtualmachineid: members.or_default("virtualmachineid"),
+            tags: Tags(members.list("tags")?),
+        })
+    }
+}
+
 /// What the cloud lets its users do.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Capability {
     /// Whether the account may have its machines expunged, and not only destroyed.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub allowuserexpungerecovervm: bool,
     /// The version, `4.18.0.0`.
-    #[serde(default, deserialize_with = "lenient::or_default")]
     pub cloudstackversion: String,
+}
+
+impl Model for Capability {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            allowuserexpungerecovervm: members.or_default("allowuserexpungerecovervm"),
+            cloudstackversion: members.or_default("cloudstackversion"),
+        })
+    }
 }
 
 impl Capability {
@@ -452,38 +570,60 @@ impl Capability {
 }
 
 /// The answer to a command that is carried out by a job.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Submitted {
     /// The job.
-    #[serde(deserialize_with = "lenient::required")]
     pub jobid: String,
+}
+
+impl Model for Submitted {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            jobid: members.required("jobid")?,
+        })
+    }
 }
 
 /// The answer to a command that makes something by a job.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Created {
     /// What it makes, which exists from now on.
-    #[serde(deserialize_with = "lenient::required")]
     pub id: String,
     /// The job.
-    #[serde(deserialize_with = "lenient::required")]
     pub jobid: String,
 }
 
+impl Model for Created {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            id: members.required("id")?,
+            jobid: members.required("jobid")?,
+        })
+    }
+}
+
 /// The answer to `queryAsyncJobResult`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub(super) struct AsyncJob {
-    #[serde(deserialize_with = "lenient::required")]
     pub(super) jobstatus: u64,
-    #[serde(default, deserialize_with = "lenient::option")]
     pub(super) jobresultcode: Option<u16>,
-    #[serde(default)]
     pub(super) jobresult: Value,
+}
+
+impl Model for AsyncJob {
+    fn read(members: Members<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            jobstatus: members.required("jobstatus")?,
+            jobresultcode: members.option("jobresultcode"),
+            jobresult: members.0.get("jobresult").cloned().unwrap_or_default(),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloudstack::model;
     use serde_json::json;
 
     #[test]
@@ -509,29 +649,27 @@ mod tests {
     #[test]
     fn machines_of_old_and_new_versions_are_read() {
         // CloudStack 3 and 4.2: ids as numbers, booleans as strings.
-        let old: VirtualMachine = serde_json::from_value(json!({
+        let old: VirtualMachine = model(&json!({
             "id": 17165, "name": "m1", "state": "Running", "keypair": "m1-key", "cpunumber": "1",
             "nic": [
                 {"id": 1, "networkid": 2, "ipaddress": "10.0.0.2", "isdefault": "false"},
                 {"id": 2, "networkid": 3, "ipaddress": "10.0.0.3", "isdefault": "true", "type": "Isolated"},
             ],
-        }))
-        .unwrap();
+        }));
         assert_eq!(old.id, "17165");
         assert!(old.has_key_pair("m1-key") && !old.has_key_pair("m1") && !old.has_key_pair("key"));
         assert_eq!(old.default_nic().unwrap().address(), Some("10.0.0.3"));
 
-        let new: VirtualMachine = serde_json::from_value(json!({
+        let new: VirtualMachine = model(&json!({
             "id": "5a", "name": "m1", "state": "Stopped", "keypairs": "other, m1-key",
             "nic": [{"networkid": "3", "ip6address": "2001:db8::1", "type": "Shared"}],
-        }))
-        .unwrap();
+        }));
         assert!(new.has_key_pair("m1-key"));
         let nic = new.default_nic().unwrap();
         assert_eq!(nic.address(), Some("2001:db8::1"));
         assert!(nic.is_shared());
 
-        let bare: VirtualMachine = serde_json::from_value(json!({"id": "5a"})).unwrap();
+        let bare: VirtualMachine = model(&json!({"id": "5a"}));
         assert!(bare.default_nic().is_none());
         assert_eq!(bare.state.state(), State::Error);
     }

@@ -718,7 +718,7 @@ mod tests {
 
     fn saved(machine: &Machine) -> Map<String, Json> {
         let saved = Saved::of(machine).unwrap();
-        serde_json::from_str(&saved.to_json()).unwrap()
+        serde_json::from_str(&saved.to_json().unwrap()).unwrap()
     }
 
     /// A cloud with the machine and its key pair.

@@ -4,8 +4,6 @@
 //! isolated network or a tier of a VPC, ports of a public address are forwarded to it, or a public address of its own
 //! leads to it.
 
-use std::collections::BTreeSet;
-
 use super::saved::Saved;
 use super::{ENGINE_PORT, SSH_PORT, SWARM_PORT, optional};
 use crate::cloudstack::{
@@ -376,7 +374,7 @@ impl Way<'_> {
                 self.cloud
                     .wait(Command::DeletePortForwardingRule, &submitted.jobid)?;
             }
-            search.refused.insert(ports.first);
+            search.refused.push(ports.first);
             lost.push(role);
         }
         *made = kept;
@@ -388,7 +386,7 @@ impl Way<'_> {
 struct Search {
     is_taken: Box<dyn Fn(u16) -> bool>,
     /// Those that turned out to be taken.
-    refused: BTreeSet<u16>,
+    refused: Vec<u16>,
     offset: u16,
 }
 
@@ -441,7 +439,7 @@ impl Search {
                 ),
             ));
         }
-        self.refused.insert(ports.first);
+        self.refused.push(ports.first);
         Ok(())
     }
 }
@@ -477,11 +475,12 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloudstack::model;
 
     fn search(taken: &'static [u16], refused: &[u16]) -> Search {
         Search {
             is_taken: Box::new(move |port| taken.contains(&port)),
-            refused: refused.iter().copied().collect(),
+            refused: refused.to_vec(),
             offset: PORTS_SPREAD - 1,
         }
     }
@@ -489,8 +488,7 @@ mod tests {
     #[test]
     fn the_usual_ports_come_first_then_free_ones() {
         let address: PublicIpAddress =
-            serde_json::from_value(serde_json::json!({"id": "a", "ipaddress": "192.0.2.1"}))
-                .unwrap();
+            model(&serde_json::json!({"id": "a", "ipaddress": "192.0.2.1"}));
         let port = |search: &Search, role| search.port(role, &address, 22).unwrap().first;
         let free = search(&[], &[]);
         assert_eq!(
@@ -507,7 +505,8 @@ mod tests {
 
     #[test]
     fn machines_begin_at_different_ports() {
-        let spreads: BTreeSet<_> = (0..100).map(|i| spread(&format!("{i:020x}"))).collect();
+        let spreads: std::collections::BTreeSet<_> =
+            (0..100).map(|i| spread(&format!("{i:020x}"))).collect();
         assert!(spreads.len() > 90 && spreads.iter().all(|spread| *spread < PORTS_SPREAD));
     }
 }

@@ -55,20 +55,27 @@ impl Saved {
 
     /// Reads what the host kept.
     fn parse(json: &str) -> Result<Self, Error> {
-        serde_json::from_str(json).map(Self).map_err(|e| {
-            let message = format!("What was saved of the machine is not a JSON object: {e}");
-            failure::error(ErrorKind::Internal, message)
-        })
+        // As answers are read: a parser of texts would be one more.
+        let reason = match serde_json::from_slice(json.as_bytes()) {
+            Ok(Value::Object(members)) => return Ok(Self(members)),
+            Ok(_) => String::new(),
+            Err(e) => format!(": {e}"),
+        };
+        let message = format!("What was saved of the machine is not a JSON object{reason}");
+        Err(failure::error(ErrorKind::Internal, message))
     }
 
     /// Has the host keep it.
     pub(crate) fn store(&self, host: &dyn Host) -> Result<(), Error> {
-        host.save(&self.to_json())
+        host.save(&self.to_json()?)
     }
 
     /// It as JSON.
-    pub(crate) fn to_json(&self) -> String {
-        Value::Object(self.0.clone()).to_string()
+    pub(crate) fn to_json(&self) -> Result<String, Error> {
+        serde_json::to_string(&self.0).map_err(|e| {
+            let message = format!("What is known of the machine cannot be saved: {e}");
+            failure::error(ErrorKind::Internal, message)
+        })
     }
 
     /// A member that is a text; nothing if it is not there or empty.
@@ -92,7 +99,7 @@ impl Saved {
     }
 
     fn flag(&self, member: &str) -> bool {
-        self.0.get(member) == Some(&Value::Bool(true))
+        self.0.get(member).and_then(Value::as_bool) == Some(true)
     }
 
     fn set_flag(&mut self, member: &str, on: bool) {

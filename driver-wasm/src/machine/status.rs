@@ -1,7 +1,5 @@
 //! `status`: how machines do.
 
-use std::collections::BTreeMap;
-
 use super::saved::Saved;
 use super::{ENGINE_PORT, SSH_PORT, cloud_of, find, main_nic};
 use crate::cloudstack::{Cloud, Error, PortForwardingRule, VirtualMachine};
@@ -13,19 +11,23 @@ use crate::options;
 /// machines of the account, and of each of their projects.
 pub fn status(host: &dyn Host, machines: &[Machine]) -> Vec<Result<MachineStatus, types::Error>> {
     let is_single = machines.len() == 1;
-    let mut surveys: BTreeMap<Option<String>, Result<Survey<'_>, Error>> = BTreeMap::new();
+    let mut surveys: Vec<Survey<'_>> = Vec::new();
     let mut one = |machine: &Machine| {
         let saved = Saved::of(machine)?;
-        let survey = surveys
-            .entry(saved.project_id().map(str::to_owned))
-            .or_insert_with_key(|project| {
-                let cloud = cloud_of(host, &machine.options, project.as_deref());
-                Survey::begin(cloud, is_single)
-            });
-        match survey {
-            Ok(survey) => survey.status(machine, &saved, is_single),
-            Err(error) => Err(error.clone().into()),
-        }
+        let project = saved.project_id();
+        let known = surveys
+            .iter()
+            .position(|survey| survey.project.as_deref() == project);
+        let mut survey = match known {
+            Some(index) => surveys.swap_remove(index),
+            None => {
+                let cloud = cloud_of(host, &machine.options, project);
+                Survey::begin(cloud, project, is_single)
+            }
+        };
+        let status = survey.status(machine, &saved, is_single);
+        surveys.push(survey);
+        status
     };
     machines.iter().map(&mut one).collect()
 }
@@ -64,24 +66,27 @@ impl Access {
     }
 }
 
+/// The machines of a project, or of the account.
 struct Survey<'h> {
     cloud: Cloud<'h>,
-    vms: Vec<VirtualMachine>,
+    project: Option<String>,
+    vms: Result<Vec<VirtualMachine>, Error>,
     /// All rules of the account, once they were needed.
     rules: Option<Vec<PortForwardingRule>>,
 }
 
 impl<'h> Survey<'h> {
-    fn begin(cloud: Cloud<'h>, is_single: bool) -> Result<Self, Error> {
+    fn begin(cloud: Cloud<'h>, project: Option<&str>, is_single: bool) -> Self {
         let vms = match is_single {
-            true => Vec::new(),
-            false => cloud.all_virtual_machines()?,
+            true => Ok(Vec::new()),
+            false => cloud.all_virtual_machines(),
         };
-        Ok(Self {
+        Self {
             cloud,
+            project: project.map(str::to_owned),
             vms,
             rules: None,
-        })
+        }
     }
 
     fn status(
@@ -94,7 +99,7 @@ impl<'h> Survey<'h> {
         let vm = if is_single {
             find(&self.cloud, machine, saved)?
         } else {
-            self.listed(machine, saved)
+            self.listed(machine, saved)?
         };
         let Some(vm) = vm.filter(|vm| !vm.state.is_gone()) else {
             return Ok(access.at(State::NotFound, None));
@@ -103,13 +108,14 @@ impl<'h> Survey<'h> {
         Ok(access.at(vm.state.state(), address))
     }
 
-    fn listed(&self, machine: &Machine, saved: &Saved) -> Option<VirtualMachine> {
+    fn listed(&self, machine: &Machine, saved: &Saved) -> Result<Option<VirtualMachine>, Error> {
         let is_it = |vm: &&VirtualMachine| match (saved.vm_id(), saved.key_pair()) {
             (Some(id), _) => vm.id == id,
             (None, Some(key_pair)) => vm.name == machine.name && vm.has_key_pair(key_pair),
             (None, None) => false,
         };
-        self.vms.iter().find(is_it).cloned()
+        let vms = self.vms.as_ref().map_err(Error::clone)?;
+        Ok(vms.iter().find(is_it).cloned())
     }
 
     /// The address under which a virtual machine is reached. For one that the driver of 2016 made in an isolated

@@ -33,7 +33,7 @@ pub fn survey(host: &dyn Host, options: &Values) -> Result<Vec<FoundMachine>, ty
     survey.addresses()?;
     survey.volumes()?;
     survey.security_groups()?;
-    Ok(survey.found.into_values().map(Found::finish).collect())
+    survey.found.into_values().map(Found::finish).collect()
 }
 
 struct Survey<'h> {
@@ -58,19 +58,19 @@ impl Found {
         self.parts.push(part);
     }
 
-    fn finish(mut self) -> FoundMachine {
+    fn finish(mut self) -> Result<FoundMachine, types::Error> {
         if !self.firewall_ports.is_empty() {
             self.saved.set_firewall_ports(&self.firewall_ports);
         }
         if !self.volumes.is_empty() {
             self.saved.set_doomed_volumes(&self.volumes);
         }
-        FoundMachine {
-            saved: self.saved.to_json(),
+        Ok(FoundMachine {
+            saved: self.saved.to_json()?,
             name: self.mark.name,
             id: self.mark.id,
             parts: self.parts,
-        }
+        })
     }
 }
 
