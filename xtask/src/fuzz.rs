@@ -1,43 +1,84 @@
-//! `cargo xtask fuzz`: fuzzing of what peers send.
+//! `cargo xtask fuzz`: fuzzing of what peers, clouds and stores send.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::{Result, cargo, output, root, run, target_dir};
 
-/// The programs in `fuzz/fuzz_targets`.
-const TARGETS: [&str; 2] = ["gob_decode", "rpc_server"];
+/// A program in `fuzz/fuzz_targets`.
+struct Target {
+    name: &'static str,
+    /// The most bytes of an input.
+    longest: u32,
+    /// Further inputs that are there already.
+    seeds: Option<&'static str>,
+}
+
+const TARGETS: [Target; 5] = [
+    Target {
+        name: "gob_decode",
+        longest: 4_096,
+        seeds: Some("netrpc/tests/vectors"),
+    },
+    Target {
+        name: "rpc_server",
+        longest: 4_096,
+        seeds: Some("netrpc/tests/vectors"),
+    },
+    Target {
+        name: "config_json",
+        longest: 8_192,
+        seeds: Some("tests/machines"),
+    },
+    Target {
+        name: "http_response",
+        longest: 8_192,
+        seeds: None,
+    },
+    Target {
+        name: "cloudstack_answer",
+        longest: 32_768,
+        seeds: None,
+    },
+];
 
 /// How long each runs if that is not said, in seconds.
 const SECONDS: u32 = 60;
 
-/// Runs each target for that many seconds. What is found stays in `target/fuzz-corpus`, and what fails in `fuzz/artifacts`;
-/// `fuzz/corpus` and the captured exchanges are only read.
-pub(crate) fn run_all(seconds: Option<&str>) -> Result<()> {
+/// Runs each target, or the one that is named, for that many seconds. What is found stays in `target/fuzz-corpus`, and what
+/// fails in `fuzz/artifacts`; `fuzz/corpus` and the captured exchanges are only read.
+pub(crate) fn run_all(seconds: Option<&str>, name: Option<&str>) -> Result<()> {
     let seconds = match seconds {
         None => SECONDS,
         Some(text) => text
             .parse()
             .map_err(|_| format!("{text} is no number of seconds"))?,
     };
+    let targets = TARGETS.iter();
+    let is_wanted = |target: &&Target| name.is_none_or(|name| name == target.name);
+    if !targets.clone().any(|target| is_wanted(&target)) {
+        return Err(format!("there is no target {}", name.unwrap_or_default()));
+    }
     let program = provide_cargo_fuzz()?;
-    for target in TARGETS {
-        let found = target_dir().join("fuzz-corpus").join(target);
+    for target in targets.filter(is_wanted) {
+        let Target { name, longest, .. } = target;
+        let found = target_dir().join("fuzz-corpus").join(name);
         std::fs::create_dir_all(&found).map_err(|e| format!("{}: {e}", found.display()))?;
         let mut fuzz = Command::new(&program);
         // Without a sanitizer, which the project's toolchain would not have: there is no unsafe code to watch.
         fuzz.current_dir(root())
             .args(["fuzz", "run", "--sanitizer", "none", "--target-dir"])
             .arg(target_dir().join("fuzz"))
-            .arg(target)
+            .arg(name)
             .arg(&found)
-            .arg(root().join("fuzz/corpus").join(target))
-            .arg(root().join("netrpc/tests/vectors"))
+            .arg(root().join("fuzz/corpus").join(name))
+            .args(target.seeds.map(|seeds| root().join(seeds)))
             .arg("--")
             .arg(format!("-max_total_time={seconds}"))
-            .args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=1024"])
+            .arg(format!("-max_len={longest}"))
+            .args(["-timeout=10", "-rss_limit_mb=2048"])
             .args(["-verbosity=0", "-print_final_stats=1"]);
-        println!("Fuzzing {target} for {seconds} s");
+        println!("Fuzzing {name} for {seconds} s");
         run(&mut fuzz)?;
     }
     Ok(())
