@@ -169,7 +169,7 @@ impl<'h> Client<'h> {
             if received == 0 || is_last {
                 return Ok(items);
             }
-            number += 1;
+            number = number.saturating_add(1);
         }
     }
 }

@@ -1,5 +1,20 @@
 //! The driver's part of docker-machine's `config.json`: what host and driver remember of a machine.
 
+// What is read here comes from outside, and must not end the process.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};

@@ -5,7 +5,7 @@
 //! `secrets.json`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use btcloud_host::capability::clock::Cancel;
@@ -245,7 +245,7 @@ fn of_secrets(data: &[u8]) -> bool {
         Err(error) => {
             assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
             // It says where, and nothing of what is there.
-            let reason = error.to_string().replace(&path_text(&path), "");
+            let reason = error.to_string().replace(&path.display().to_string(), "");
             assert!(reason.contains("no JSON object of texts"), "{reason}");
             assert_eq!(fs::read(&path).expect("a file"), data);
             return false;
@@ -264,10 +264,6 @@ fn of_secrets(data: &[u8]) -> bool {
             .all(|name| is_new(name) || before.contains_key(name))
     );
     true
-}
-
-fn path_text(path: &PathBuf) -> String {
-    path.display().to_string()
 }
 
 /// Reads and keeps what a client or a store hands over. As how many of the three it can be read.
