@@ -25,6 +25,9 @@ Usage: cargo xtask CHORE
 type Result<T> = std::result::Result<T, String>;
 
 fn main() -> ExitCode {
+    if fuzz::is_compiler() {
+        return fuzz::compile();
+    }
     let args: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {

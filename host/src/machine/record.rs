@@ -218,6 +218,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_stay_what_they_are_however_often_they_are_read_and_written() {
+        let json = r#"{"Later":[-1.4992542408573411e-152,6.954987222455736e+250,18446744073709551615]}"#;
+        let mut record = Record::default();
+        record.merge(json.as_bytes()).unwrap();
+        assert_eq!(record.to_value().to_string(), json);
+    }
+
+    #[test]
     fn case_counts_in_the_names_of_members_as_little_as_for_go() {
         let mut record = Record::new("m1", Path::new("/store"));
         record
