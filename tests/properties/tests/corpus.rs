@@ -19,7 +19,7 @@ fn files(directory: &str, least: usize) -> Vec<Vec<u8>> {
 }
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
-    files(&format!("../../fuzz/corpus/{target}"), 15)
+    files(&format!("../../fuzz/corpus/{target}"), 100)
 }
 
 fn captured() -> Vec<Vec<u8>> {
