@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn numbers_stay_what_they_are_however_often_they_are_read_and_written() {
-        let json = r#"{"Later":[-1.4992542408573411e-152,6.954987222455736e+250,18446744073709551615]}"#;
+        let json =
+            r#"{"Later":[-1.4992542408573411e-152,6.954987222455736e+250,18446744073709551615]}"#;
         let mut record = Record::default();
         record.merge(json.as_bytes()).unwrap();
         assert_eq!(record.to_value().to_string(), json);
