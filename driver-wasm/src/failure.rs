@@ -1,12 +1,13 @@
 //! Errors as the contract wants them.
 
 use crate::contract::types::{Error, ErrorKind};
+use crate::text;
 
 /// An error without a hint.
 pub(crate) fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
     Error {
         kind,
-        message: message.into(),
+        message: text::shown(&message.into()),
         hint: None,
     }
 }

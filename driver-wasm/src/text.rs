@@ -21,6 +21,16 @@ pub(crate) fn line(text: &str, limit: usize) -> String {
     shown
 }
 
+/// Text that has names and ids of the cloud's in it, without their control characters; its lines stay.
+pub(crate) fn shown(text: &str) -> String {
+    let seen = |c: char| match c {
+        '\n' => c,
+        c if c.is_control() => ' ',
+        c => c,
+    };
+    text.chars().map(seen).collect()
+}
+
 /// The words of a body that is not what was expected, a proxy's error page mostly: [`line()`] of it without its tags.
 pub(crate) fn snippet(body: &str, limit: usize) -> String {
     let mut words = String::new();
@@ -59,6 +69,11 @@ mod tests {
         assert_eq!(line("ääää", 3), "äää…");
         assert_eq!(line("abc", 3), "abc");
         assert_eq!(line("", 3), "");
+    }
+
+    #[test]
+    fn what_is_shown_has_no_control_characters_but_line_breaks() {
+        assert_eq!(shown("a\u{7f}b\nc\u{1b}[2J\td"), "a b\nc [2J d");
     }
 
     #[test]

@@ -19,21 +19,26 @@ Usage: cargo xtask CHORE
   demo   play the life of a machine against a simulated cloud; needs no account
   test   run every test of the workspace; says what it skips and why
   lint   check formatting and lints
-  fuzz   fuzz what peers send, each target for 60 s or the seconds given; installs cargo-fuzz if it is missing
+  fuzz   fuzz what is read from outside, each target for 60 s or the seconds given, or one target
+         that is named after them; installs cargo-fuzz if it is missing
   build  build the programs, and the driver components into target/components";
 
 /// Why a chore failed, for the one who started it.
 type Result<T> = std::result::Result<T, String>;
 
 fn main() -> ExitCode {
+    if fuzz::is_compiler() {
+        return fuzz::compile();
+    }
     let args: Vec<_> = std::env::args().skip(1).collect();
     let words: Vec<_> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["demo"] => demo::play(),
         ["test", rest @ ..] => test::run(rest),
         ["lint"] => lint(),
-        ["fuzz"] => fuzz::run_all(None),
-        ["fuzz", seconds] => fuzz::run_all(Some(seconds)),
+        ["fuzz"] => fuzz::run_all(None, None),
+        ["fuzz", seconds] => fuzz::run_all(Some(seconds), None),
+        ["fuzz", seconds, target] => fuzz::run_all(Some(seconds), Some(target)),
         ["build"] => setup::build().and_then(|()| setup::components()),
         _ => Err(USAGE.to_owned()),
     };

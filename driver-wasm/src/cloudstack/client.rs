@@ -199,7 +199,7 @@ impl<'h> Client<'h> {
             if received == 0 || is_last {
                 return Ok(());
             }
-            number += 1;
+            number = number.saturating_add(1);
         }
     }
 }

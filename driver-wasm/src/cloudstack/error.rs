@@ -329,7 +329,7 @@ impl From<Error> for types::Error {
     fn from(error: Error) -> Self {
         Self {
             kind: error.kind(),
-            message: error.to_string(),
+            message: text::shown(&error.to_string()),
             hint: error.hint(),
         }
     }

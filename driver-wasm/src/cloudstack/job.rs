@@ -43,7 +43,7 @@ impl Backoff {
             return Ok(false);
         }
         client.pause(self.delay.min(left))?;
-        self.delay = (self.delay * 8 / 5).min(Self::MAX);
+        self.delay = (self.delay.saturating_mul(8) / 5).min(Self::MAX);
         Ok(true)
     }
 }

@@ -612,7 +612,7 @@ impl Removal<'_> {
             first.message.push_str(&error.message.replace('\n', " "));
         }
         if !self.left.is_empty() {
-            let left = text::enumerate(&self.left);
+            let left = text::shown(&text::enumerate(&self.left));
             first
                 .message
                 .push_str(&format!("\nLeft in the cloud: {left}"));

@@ -1,5 +1,20 @@
 //! The driver's part of docker-machine's `config.json`: what host and driver remember of a machine.
 
+// What is read here comes from outside, and must not end the process.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -42,7 +57,8 @@ impl Record {
         }
     }
 
-    /// Takes over the members of a JSON object, as Go's `json.Unmarshal` does: those that it does not have stay.
+    /// Takes over the members of a JSON object, as Go's `json.Unmarshal` does: those that it does not have stay, and so do
+    /// the host's where it has `null`. Case does not count in the names of the host's, of which the last one counts.
     ///
     /// # Errors
     ///
@@ -50,7 +66,16 @@ impl Record {
     pub fn merge(&mut self, json: &[u8]) -> Result<(), Error> {
         let members: Map<String, Value> =
             serde_json::from_slice(json).map_err(|e| Error::Record(e.to_string()))?;
-        self.0.extend(members);
+        let mut given = Map::new();
+        for (name, value) in members {
+            match HOST_MEMBERS.iter().find(|own| is_same(own, &name)) {
+                Some(_) if value.is_null() => {}
+                Some(own) => drop(given.insert((*own).to_owned(), value)),
+                None => drop(given.insert(name, value)),
+            }
+        }
+        self.0.retain(|name, _| !given.contains_key(name));
+        self.0.extend(given);
         Ok(())
     }
 
@@ -59,11 +84,12 @@ impl Record {
         Value::Object(self.0.clone())
     }
 
-    /// A member; nothing if it is missing, `null` or an empty string.
+    /// A member; nothing if it is missing, `null` or an empty string. Case does not count in its name; of several the last one
+    /// does, as for Go.
     pub fn get(&self, member: &str) -> Option<&Value> {
-        self.0
-            .get(member)
-            .filter(|v| !v.is_null() && v.as_str() != Some(""))
+        let mut members = self.0.iter().rev();
+        let (_, value) = members.find(|(name, _)| is_same(name, member))?;
+        Some(value).filter(|v| !v.is_null() && v.as_str() != Some(""))
     }
 
     /// A member that is a text; empty if it is not there or something else.
@@ -84,14 +110,24 @@ impl Record {
             .unwrap_or_default()
     }
 
-    /// Sets a member.
+    /// Sets a member, however its name is written.
     pub fn set(&mut self, member: &str, value: impl Into<Value>) {
+        self.0
+            .retain(|name, _| name == member || !is_same(name, member));
         self.0.insert(member.to_owned(), value.into());
     }
 
-    /// Takes a member out.
+    /// Takes a member out, however its name is written and as often as it is there; tells the last value.
     pub fn take(&mut self, member: &str) -> Option<Value> {
-        self.0.shift_remove(member)
+        let mut taken = None;
+        self.0.retain(|name, value| {
+            let is_kept = !is_same(name, member);
+            if !is_kept {
+                taken = Some(value.take());
+            }
+            is_kept
+        });
+        taken
     }
 
     /// The machine's name.
@@ -140,10 +176,23 @@ impl Record {
     }
 }
 
-/// Whether a member is the host's or an option's. Case does not count, since it does not for Go's JSON.
+/// Whether a member is the host's or an option's.
 pub(super) fn is_reserved(member: &str, option_keys: &[&str]) -> bool {
     let mut reserved = HOST_MEMBERS.iter().chain(option_keys);
-    reserved.any(|r| r.eq_ignore_ascii_case(member))
+    reserved.any(|r| is_same(r, member))
+}
+
+/// Whether two names are those of one member for Go's JSON: case does not count, nor do the two letters beyond ASCII that
+/// are another case of one of ASCII's (`foldName` in `encoding/json`).
+fn is_same(name: &str, other: &str) -> bool {
+    let fold = |c: char| match c {
+        // LATIN SMALL LETTER LONG S
+        '\u{17f}' => 's',
+        // KELVIN SIGN
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).eq(other.chars().map(fold))
 }
 
 #[cfg(test)]
@@ -166,6 +215,49 @@ mod tests {
             object(json!({"VmId": "1", "Later": [1]}))
         );
         record.merge(b"[]").unwrap_err();
+    }
+
+    #[test]
+    fn numbers_stay_what_they_are_however_often_they_are_read_and_written() {
+        let json =
+            r#"{"Later":[-1.4992542408573411e-152,6.954987222455736e+250,18446744073709551615]}"#;
+        let mut record = Record::default();
+        record.merge(json.as_bytes()).unwrap();
+        assert_eq!(record.to_value().to_string(), json);
+    }
+
+    #[test]
+    fn case_counts_in_the_names_of_members_as_little_as_for_go() {
+        let mut record = Record::new("m1", Path::new("/store"));
+        record
+            .merge(
+                r#"{"machinename": "x", "MACHINENAME": "m2", "\u017ftorePath": "/other", "SSHUser": null, "Zone": "a",
+                    "zone": "b", "Own": 1, "own": 2}"#
+                    .as_bytes(),
+            )
+            .unwrap();
+        assert_eq!(record.name(), "m2");
+        assert_eq!(record.text("StorePath"), "/other");
+        assert_eq!(record.text("Zone"), "b");
+        // The other way round it is the last one again.
+        record.merge(br#"{"Zone": "c"}"#).unwrap();
+        assert_eq!(record.text("ZONE"), "c");
+        // What only a driver knows is not the host's to put together.
+        let saved = object(json!({"Own": 1, "own": 2}));
+        assert_eq!(record.saved(&["Zone"]), saved);
+        record.set("Zone", "d");
+        assert_eq!(record.take("zone"), Some(json!("d")));
+        assert_eq!(record.get("Zone"), None);
+        for name in [
+            "STOREPATH",
+            "\u{17f}torePath",
+            "SS\u{212a}eyPath",
+            "SSH\u{212a}eyPath",
+        ] {
+            let is_host_member = name != "SS\u{212a}eyPath";
+            assert_eq!(is_reserved(name, &[]), is_host_member, "{name}");
+        }
+        assert_eq!(record.text("SSHUser"), "");
     }
 
     #[test]

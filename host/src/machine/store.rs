@@ -1,5 +1,20 @@
 //! docker-machine's store: `machines/NAME/config.json` and what lies beside it.
 
+// What is read here comes from outside, and must not end the process.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -3,6 +3,21 @@
 //! A client starts the plugin, reads an address from its standard output and speaks Go's `net/rpc` with it; see
 //! `libmachine/drivers/plugin` and `libmachine/drivers/rpc` of docker/machine v0.16.2.
 
+// What is read here comes from outside, and must not end the process.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
 pub mod peer;
 mod service;
 pub mod wire;
@@ -121,16 +136,16 @@ fn serve(driver_name: &str, driver: LazyDriver) -> io::Result<ExitCode> {
     let server = Server::new(service, wire::REGISTRY, Settings::default());
     thread::spawn(move || -> () { server.run(&listener) });
 
-    let mut deadline = Instant::now() + HEARTBEAT_TIMEOUT;
+    let mut heard = Instant::now();
     let exit = loop {
-        match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(Event::Heartbeat) => deadline = Instant::now() + HEARTBEAT_TIMEOUT,
+        match inbox.recv_timeout(HEARTBEAT_TIMEOUT.saturating_sub(heard.elapsed())) {
+            Ok(Event::Heartbeat) => heard = Instant::now(),
             Ok(Event::Close) => {
                 say(&mut io::stderr(), "Closing plugin on server side");
                 // The answer to the client is on its way; it hangs up when it has it.
-                let patience = Instant::now() + CLOSE_TIMEOUT;
+                let asked = Instant::now();
                 while let Ok(event) =
-                    inbox.recv_timeout(patience.saturating_duration_since(Instant::now()))
+                    inbox.recv_timeout(CLOSE_TIMEOUT.saturating_sub(asked.elapsed()))
                 {
                     if matches!(event, Event::HungUp { .. }) {
                         break;

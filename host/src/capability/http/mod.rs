@@ -1,5 +1,20 @@
 //! HTTP to the endpoints that the user configured, and to nothing else.
 
+// What is read here comes from outside, and must not end the process.
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::string_slice,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
 mod client;
 mod endpoint;
 
@@ -315,9 +330,18 @@ fn check(request: &Request, max_size: usize) -> Result<(), Failure> {
         Some(Body::Json(json)) => (&none, json.len()),
     };
     let of_params = |params: &[(String, String)]| -> usize {
-        params.iter().map(|(n, v)| n.len() + v.len()).sum()
+        params
+            .iter()
+            .flat_map(|(n, v)| [n.len(), v.len()])
+            .fold(0, usize::saturating_add)
     };
-    let size = request.path.len() + of_params(&request.query) + of_params(form) + json;
+    let sizes = [
+        request.path.len(),
+        of_params(&request.query),
+        of_params(form),
+        json,
+    ];
+    let size = sizes.into_iter().fold(0, usize::saturating_add);
     if size > max_size {
         return Err(refused(format!(
             "the driver's request is larger than {max_size} bytes"
