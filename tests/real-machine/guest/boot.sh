@@ -10,6 +10,8 @@ ip link set lo up
 number=0
 echo "$NICS" | while read -r router link mac; do
 	at_router="nsenter --net=/proc/$router/ns/net"
+	# The kernel takes its time to remove the cable of a guest that has just ended.
+	$at_router ip link delete "$link" 2>/dev/null || true
 	$at_router ip link add "$link" type veth peer name "eth$number" address "$mac" netns "$pid"
 	$at_router ip link set "$link" master br0 up
 	number=$((number + 1))

@@ -106,12 +106,16 @@ pub(crate) fn own_name() -> io::Result<String> {
     Ok(format!("{PREFIX}{id}.{time}"))
 }
 
-/// When a process started, in the kernel's ticks since the boot; none if there is no such process.
+/// When a process started, in the kernel's ticks since the boot; none if there is no such process any more, or it has ended
+/// and only waits for its parent to look.
 fn start_time(id: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     // The name, in brackets, may hold anything.
-    let rest = stat.rsplit_once(')')?.1;
-    rest.split_whitespace().nth(19)?.parse().ok()
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    match fields.next() {
+        Some("Z" | "X") | None => None,
+        Some(_) => fields.nth(18)?.parse().ok(),
+    }
 }
 
 /// Makes a directory for control groups below another one.

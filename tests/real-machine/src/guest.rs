@@ -1,17 +1,19 @@
 //! A guest: a machine of the cloud that really runs.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{cgroups, lock, run, wait_until};
+use crate::{Image, Kind, cgroups, lock, run, wait_until};
 
 const BOOT: &str = include_str!("../guest/boot.sh");
 const ROOT: &str = include_str!("../guest/root.sh");
+const QEMU: &str = include_str!("../guest/qemu.sh");
 
 /// How long a guest may take to be process 1, to shut down, and to be gone once it is killed.
 const BOOT_LIMIT: Duration = Duration::from_secs(20);
@@ -22,25 +24,40 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 const POWER_OFF: &str = "38";
 const REBOOT: &str = "39";
 
+/// A cable to a network.
+#[derive(Clone, Debug)]
+pub(crate) struct Cable {
+    /// The process whose network namespace is the router's.
+    pub(crate) router: u32,
+    /// The name of the router's end.
+    pub(crate) link: String,
+    /// The MAC address of the guest's end.
+    pub(crate) mac: String,
+}
+
 /// What a guest is started with.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// The root file system of the image.
-    pub(crate) template: PathBuf,
+    pub(crate) image: Image,
+    /// Processors, which only QEMU can limit.
+    pub(crate) cpus: u32,
+    /// Memory in MiB, likewise.
+    pub(crate) memory_mib: u32,
     /// The guest's own directory.
     pub(crate) directory: PathBuf,
     /// The control groups in which it gets one of its own.
     pub(crate) groups: Vec<PathBuf>,
     /// What it mounts of control groups, a line for each: the name and the options.
     pub(crate) hierarchies: String,
-    /// Its network cards, a line for each: the router's process, the router's end of the cable, the MAC address.
-    pub(crate) nics: Vec<String>,
+    pub(crate) cables: Vec<Cable>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The guest's process 1, if it runs.
+    /// The guest's process 1, or QEMU, if it runs.
     init: Option<u32>,
+    /// Where QEMU takes orders.
+    monitor: Option<ChildStdin>,
     /// How often it has been started.
     starts: u32,
     /// Whether it is to start anew when it ends with a reboot.
@@ -66,6 +83,14 @@ impl Machine {
         for part in ["upper", "work", "root", "docker"] {
             let path = plan.directory.join(part);
             fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        if plan.image.kind() == Kind::Qemu {
+            if plan.cables.len() != 1 {
+                return Err("a guest of QEMU is in one network".to_owned());
+            }
+            run(Command::new("cp")
+                .arg("--sparse=always")
+                .args([plan.image.disk(), plan.directory.join("disk")]))?;
         }
         Ok(Self {
             plan,
@@ -105,7 +130,7 @@ impl Machine {
         let end = Instant::now() + SHUTDOWN_LIMIT;
         while !forced && Instant::now() < end {
             // The first may come before systemd takes signals.
-            self.signal(POWER_OFF);
+            self.power_off();
             if has_ended(&self.wait(Duration::from_secs(3), has_ended)) {
                 return Ok(());
             }
@@ -119,6 +144,11 @@ impl Machine {
 
     /// Has it start anew, and returns when systemd is about to run in it.
     pub(crate) fn reboot(self: &Arc<Self>) -> Result<(), String> {
+        if self.plan.image.kind() == Kind::Qemu {
+            // It has no key for that, and a reset would lose what is not on the disk yet.
+            self.stop(false)?;
+            return self.start();
+        }
         let before = lock(&self.state).starts;
         let is_new = |state: &State| state.starts > before || !state.is_watched;
         let end = Instant::now() + SHUTDOWN_LIMIT;
@@ -129,7 +159,8 @@ impl Machine {
                 return Ok(());
             }
             if !state.is_watched {
-                return Err("it has ended instead".to_owned());
+                let error = state.error.clone();
+                return Err(error.unwrap_or_else(|| "it has ended instead".to_owned()));
             }
         }
         self.stop(true)?;
@@ -149,6 +180,17 @@ impl Machine {
             .changed
             .wait_timeout_while(state, limit, |state| !condition(state));
         waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Asks it to shut down, if it runs.
+    fn power_off(&self) {
+        if self.plan.image.kind() == Kind::Namespaces {
+            return self.signal(POWER_OFF);
+        }
+        if let Some(monitor) = &mut lock(&self.state).monitor {
+            // If it is about to end there is nothing to ask.
+            let _ = monitor.write_all(b"system_powerdown\n");
+        }
     }
 
     /// Sends a signal to its process 1, if it runs.
@@ -172,6 +214,7 @@ impl Machine {
             (self.on_end)();
             let mut state = lock(&self.state);
             state.init = None;
+            state.monitor = None;
             let again = ended.as_ref().is_ok_and(is_reboot) && state.is_wanted;
             if !again {
                 if let (Ok(status), true) = (&ended, state.is_wanted) {
@@ -204,18 +247,16 @@ impl Machine {
             .iter()
             .map(|group| group.display().to_string())
             .collect();
-        let result = Command::new("unshare")
-            .args(["--net", "sh", "-c", BOOT, "boot"])
-            .args(["-c", ROOT, "root"])
-            .args([&plan.template, &plan.directory])
+        let mut command = match plan.image.kind() {
+            Kind::Namespaces => self.namespaces(),
+            Kind::Qemu => self.qemu()?,
+        };
+        let result = command
             .env("CGROUPS", lines.join("\n"))
-            .env("NICS", plan.nics.join("\n"))
-            .env("HIERARCHIES", &plan.hierarchies)
-            .stdin(Stdio::null())
             .stdout(console.try_clone().map_err(|error| error.to_string())?)
             .stderr(console)
             .spawn()
-            .map_err(|error| format!("cannot run unshare: {error}"))
+            .map_err(|error| format!("cannot run a guest: {error}"))
             .and_then(|child| self.follow(child, &console_path));
         for group in &groups {
             cgroups::remove(group);
@@ -223,11 +264,49 @@ impl Machine {
         result
     }
 
+    /// What starts it in namespaces.
+    fn namespaces(&self) -> Command {
+        let plan = &self.plan;
+        let nics = plan.cables.iter().map(|cable| {
+            let Cable { router, link, mac } = cable;
+            format!("{router} {link} {mac}")
+        });
+        let mut command = Command::new("unshare");
+        command
+            .args(["--net", "sh", "-c", BOOT, "boot"])
+            .args(["-c", ROOT, "root"])
+            .args([&plan.image.root(), &plan.directory])
+            .env("NICS", nics.collect::<Vec<_>>().join("\n"))
+            .env("HIERARCHIES", &plan.hierarchies)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// What starts it in QEMU.
+    fn qemu(&self) -> Result<Command, String> {
+        let plan = &self.plan;
+        let cable = plan.cables.first().ok_or("a guest without a network")?;
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/proc/{}/ns/net", cable.router))
+            .args(["sh", "-c", QEMU, "qemu"])
+            .args([plan.image.directory(), &plan.directory])
+            .args([plan.cpus.to_string(), plan.memory_mib.to_string()])
+            .args([&cable.link, &cable.mac])
+            .stdin(Stdio::piped());
+        Ok(command)
+    }
+
     /// Waits for the end of a guest that has been started.
     fn follow(&self, mut child: Child, console: &Path) -> Result<ExitStatus, String> {
         let mut init = None;
         wait_until(BOOT_LIMIT, || {
-            init = process_1_of(child.id()).filter(|init| is_systemd(*init));
+            init = match self.plan.image.kind() {
+                Kind::Namespaces => {
+                    process_1_of(child.id()).filter(|init| is_named(*init, "systemd"))
+                }
+                Kind::Qemu => Some(child.id()).filter(|id| is_named(*id, "qemu-system-x86")),
+            };
             init.is_some() || !matches!(child.try_wait(), Ok(None))
         });
         let Some(init) = init else {
@@ -244,6 +323,7 @@ impl Machine {
         {
             let mut state = lock(&self.state);
             state.init = Some(init);
+            state.monitor = child.stdin.take();
             state.starts += 1;
         }
         self.changed.notify_all();
@@ -251,10 +331,11 @@ impl Machine {
     }
 }
 
-/// Whether a process has become systemd, having been the script that prepares it.
-fn is_systemd(process: u32) -> bool {
+/// Whether a process has become that program, having been the script that prepares it.
+fn is_named(process: u32, program: &str) -> bool {
     let name = fs::read_to_string(format!("/proc/{process}/comm"));
-    name.is_ok_and(|name| name.trim_end() == "systemd")
+    // The kernel keeps the first fifteen characters.
+    name.is_ok_and(|name| name.trim_end() == program)
 }
 
 /// Whether a guest has ended to be started anew: the kernel ends process 1 with SIGHUP then.

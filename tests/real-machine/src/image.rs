@@ -14,7 +14,7 @@ const PACKAGES: &str = "systemd,systemd-sysv,dbus,udev,kmod,cloud-init,openssh-s
     curl,wget,iproute2,iputils-ping,netbase,net-tools,procps,e2fsprogs,busybox-static,dnsmasq-base";
 
 /// What QEMU needs besides: a kernel, and what finds the root disk for it.
-const KERNEL_PACKAGES: &str = "linux-image-cloud-amd64,initramfs-tools,acpid";
+const KERNEL_PACKAGES: &str = "linux-image-cloud-amd64,initramfs-tools";
 
 /// Makes of the packages what the guests need.
 const CUSTOMIZE: &str = include_str!("../guest/customize.sh");
@@ -98,6 +98,11 @@ impl Image {
     /// What it is for.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// The disk of a QEMU guest.
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.directory.join("disk")
     }
 
     /// The root file system.

@@ -10,7 +10,7 @@ use std::thread;
 use cloudstack_simulator::Guest;
 
 use crate::forward::Forwarder;
-use crate::guest::{Machine, Plan};
+use crate::guest::{Cable, Machine, Plan};
 use crate::protocol::{Order, READY, Reply, Request};
 use crate::router::{Router, inside};
 use crate::{Error, Image, lock, run};
@@ -149,7 +149,7 @@ impl Lab {
     /// Puts a guest together that has never run.
     fn make(&self, guest: Guest) -> Result<Arc<Machine>, String> {
         let mut routers = lock(&self.routers);
-        let mut nics = Vec::new();
+        let mut cables = Vec::new();
         for nic in &guest.nics {
             let router = match routers.get_mut(&nic.network) {
                 Some(router) => router,
@@ -160,18 +160,24 @@ impl Lab {
                 }
             };
             let link = router.expect(&guest, nic)?;
-            nics.push(format!("{} {link} {}", router.process(), nic.mac));
+            cables.push(Cable {
+                router: router.process(),
+                link,
+                mac: nic.mac.clone(),
+            });
         }
         drop(routers);
         let plan = Plan {
-            template: self.setup.image.root(),
+            image: self.setup.image.clone(),
+            cpus: guest.cpus,
+            memory_mib: guest.memory_mib,
             directory: self.place.join("guests").join(&guest.id),
             groups: self.setup.groups.clone(),
             hierarchies: match self.setup.hierarchies.as_slice() {
                 [single] if single.trim().is_empty() => "unified".to_owned(),
                 several => several.join("\n"),
             },
-            nics,
+            cables,
         };
         let forwarder = Arc::clone(&self.forwarder);
         let addresses: Vec<_> = guest.nics.iter().map(|nic| inside(nic.address)).collect();

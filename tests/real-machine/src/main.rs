@@ -1,13 +1,14 @@
 //! Real Linux machines behind the simulated cloud, as a program: for the tests, and for use by hand.
 
 use std::io::{self, Write as _};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use cloudstack_simulator::Simulator;
+use cloudstack_simulator::{CloudConfig, Simulator};
 use real_machine::{Image, Kind, Laboratory, keeper, lab};
 
 /// Real Linux machines behind the simulated cloud
@@ -28,6 +29,9 @@ enum Command {
     Cloud {
         #[command(flatten)]
         place: Place,
+        /// The first of the ten public addresses, a loopback address
+        #[arg(long, default_value = "127.0.100.10", value_name = "ADDRESS")]
+        public_address: Ipv4Addr,
         /// Print each API call on standard error
         #[arg(long)]
         log: bool,
@@ -79,9 +83,14 @@ impl Place {
     }
 }
 
-fn cloud(place: &Place, log: bool) -> anyhow::Result<()> {
+fn cloud(place: &Place, public_address: Ipv4Addr, log: bool) -> anyhow::Result<()> {
     let laboratory = Laboratory::start(&std::env::current_exe()?, &place.image()?)?;
+    let mut config = CloudConfig::default();
+    for pool in &mut config.public_addresses {
+        (pool.first, pool.count) = (public_address, 10);
+    }
     let mut builder = Simulator::builder()
+        .cloud(config)
         .job_time(Duration::from_millis(500))
         .hypervisor(Arc::new(laboratory));
     if log {
@@ -112,7 +121,11 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             println!("This machine can run real guests.");
         }
         Command::Image(place) => println!("{}", place.image()?.directory().display()),
-        Command::Cloud { place, log } => cloud(&place, log)?,
+        Command::Cloud {
+            place,
+            public_address,
+            log,
+        } => cloud(&place, public_address, log)?,
         Command::Keeper { image, kind } => return Ok(keeper::keep(&image, kind)?),
         Command::Lab {
             image,

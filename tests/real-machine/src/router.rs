@@ -4,16 +4,13 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cloudstack_simulator::{Guest, GuestNic};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-
 use crate::metadata::{self, Directory};
+use cloudstack_simulator::{Guest, GuestNic};
 
 const SCRIPT: &str = include_str!("../guest/router.sh");
 
@@ -132,9 +129,20 @@ pub(crate) fn within<T: Send>(
 }
 
 /// Has the calling thread be in a network namespace from now on.
+#[cfg(target_os = "linux")]
 pub(crate) fn enter(namespace: &File) -> io::Result<()> {
+    use std::os::fd::AsFd as _;
+
+    use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
     Ok(())
+}
+
+/// Other systems have no such namespaces, and no laboratories.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn enter(_: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Connects to a guest as soon as it can be reached, from a thread in the network's namespace.
