@@ -3,12 +3,24 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{Result, program, run, setup, target_dir};
+use crate::{Result, program, real_machine, run, setup, target_dir};
 
 /// Plays it, with a genuine client too if one is at hand.
 pub(crate) fn play() -> Result<()> {
     setup::build()?;
     run(Command::new(program("demo")).args(client()))
+}
+
+/// Plays it with a real machine.
+pub(crate) fn play_real() -> Result<()> {
+    setup::build()?;
+    real_machine::check()?;
+    let client = client().ok_or(
+        "There is no docker-machine client: DOCKER_MACHINE_BIN may name one, and `cargo xtask test` builds one.",
+    )?;
+    run(Command::new(program("demo"))
+        .arg(client)
+        .arg(real_machine::image()?))
 }
 
 /// A docker-machine client: the one that is asked for, the one that the tests have built, or one in the search path.

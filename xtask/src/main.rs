@@ -5,6 +5,7 @@
 
 mod demo;
 mod fuzz;
+mod real_machine;
 #[path = "../../host/build/remap.rs"]
 mod remap;
 mod setup;
@@ -16,7 +17,8 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "\
 Usage: cargo xtask CHORE
 
-  demo   play the life of a machine against a simulated cloud; needs no account
+  demo   play the life of a machine against a simulated cloud; needs no account. With --real the machine is a Linux
+         of its own, with Docker in it; that takes root on a Debian
   test   run every test of the workspace; says what it skips and why
   lint   check formatting and lints
   fuzz   fuzz what is read from outside, each target for 60 s or the seconds given, or one target
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let words: Vec<_> = args.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         ["demo"] => demo::play(),
+        ["demo", "--real"] => demo::play_real(),
         ["test", rest @ ..] => test::run(rest),
         ["lint"] => lint(),
         ["fuzz"] => fuzz::run_all(None, None),

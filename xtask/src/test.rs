@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Result, cargo, is_installed, output, root, setup, target_dir};
+use crate::{Result, cargo, is_installed, output, real_machine, root, setup, target_dir};
 
 /// What is made with programs from elsewhere, and tests need.
 struct Foreign {
@@ -16,6 +16,8 @@ struct Foreign {
     variable: &'static str,
     /// Provides it.
     provide: fn() -> Result<PathBuf>,
+    /// Looks whether it can be had on this machine at all; where it cannot, not even CI misses it.
+    check: fn() -> Result<()>,
 }
 
 const FOREIGN: [Foreign; 6] = [
@@ -24,6 +26,7 @@ const FOREIGN: [Foreign; 6] = [
         tests: "docker_machine_client",
         variable: "TEST_DOCKER_MACHINE",
         provide: || build_go_client("docker-machine", "."),
+        check: || Ok(()),
     },
     Foreign {
         name: "rancher-machine, built from its Go module",
@@ -35,18 +38,21 @@ const FOREIGN: [Foreign; 6] = [
                 "github.com/rancher/machine/cmd/rancher-machine",
             )
         },
+        check: || Ok(()),
     },
     Foreign {
         name: "Go's own gob and net/rpc",
         tests: "gob_peer",
         variable: "TEST_GOB_PEER",
         provide: || build_go_client("gob-peer", "."),
+        check: || Ok(()),
     },
     Foreign {
         name: "the CloudStack client cs, from PyPI",
         tests: "cs_client",
         variable: "CLOUDSTACK_TEST_PYTHON",
         provide: install_cs,
+        check: || Ok(()),
     },
     Foreign {
         name: "Docker's client",
@@ -59,6 +65,14 @@ const FOREIGN: [Foreign; 6] = [
         tests: "python_driver",
         variable: "TEST_PYTHON_DRIVER",
         provide: build_python_driver,
+        check: || Ok(()),
+    },
+    Foreign {
+        name: "real machines, of an image built from Debian's packages",
+        tests: "real_machine",
+        variable: "TEST_REAL_MACHINE",
+        provide: real_machine::image,
+        check: real_machine::check,
     },
 ];
 
@@ -75,6 +89,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let mut skipped = Vec::new();
     let mut is_incomplete = false;
     for foreign in FOREIGN {
+        if let Err(reason) = (foreign.check)() {
+            tests.args(["--skip", foreign.tests]);
+            skipped.push(format!("tests with {}: {reason}", foreign.name));
+            continue;
+        }
         match (foreign.provide)() {
             Ok(path) => drop(tests.env(foreign.variable, path)),
             Err(reason) => {

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod hurry;
 mod listener;
 pub mod parallel;
+pub mod real;
 pub mod tls;
 pub mod virtual_lab;
 
@@ -93,6 +94,8 @@ pub struct Lab {
     home: TempDir,
     /// Files with keys that the test itself has put there, as long as they are as they were.
     planted: Mutex<Vec<(PathBuf, Vec<u8>)>>,
+    /// Whether the cloud's machines are real: programs use the genuine ssh then, and have a limit of time.
+    is_real: bool,
 }
 
 impl Default for Lab {
@@ -123,6 +126,7 @@ impl Lab {
             cloud: cloud.start().expect("a cloud"),
             home: tempfile::tempdir().expect("a directory"),
             planted: Mutex::default(),
+            is_real: false,
         }
     }
 
@@ -206,10 +210,17 @@ impl Lab {
 
     /// A command in the user's environment: with the account's keys, and the plugin in the search path.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
         let fake_guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/fake-guest");
+        let mut first = vec![fake_guest, program_directory()];
+        let mut command = if self.is_real {
+            first.remove(0);
+            let mut command = Command::new("timeout");
+            command.args(["--signal=KILL", real::LIMIT]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let first = [fake_guest, program_directory()];
         let path = std::env::join_paths(first.into_iter().chain(std::env::split_paths(&path)));
         command
             .env_clear()

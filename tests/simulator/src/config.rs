@@ -388,6 +388,11 @@ impl Cidr {
         self.base
     }
 
+    /// The length of the prefix, in bits.
+    pub(crate) fn prefix(self) -> u8 {
+        self.prefix
+    }
+
     fn mask(self) -> u32 {
         u32::MAX
             .checked_shl(32 - u32::from(self.prefix.min(32)))

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::api::ApiError;
 use crate::clock::{later, print};
 use crate::commands::owner_of;
+use crate::hypervisor::Task;
 use crate::world::{
     AddressState, Entity, IngressRule, MachineState, RuleState, Tag, VolumeKind, World,
 };
@@ -49,6 +50,7 @@ pub(crate) enum Work {
     },
     Stop {
         machine: Uuid,
+        forced: bool,
     },
     Reboot {
         machine: Uuid,
@@ -138,6 +140,8 @@ pub(crate) struct Job {
     work: Work,
     /// A failure that was ordered for it.
     planned: Option<Failure>,
+    /// What the hypervisor does for it, until that is done.
+    task: Option<Task>,
     phase: Phase,
 }
 
@@ -223,6 +227,7 @@ impl World {
             due: later(begins, self.behaviour.job_time(order.command)),
             work: order.work,
             planned: order.planned,
+            task: None,
             phase: Phase::Queued,
         });
         self.advance(now);
@@ -232,7 +237,12 @@ impl World {
     /// Lets happen what is due by `now`, in its order.
     pub(crate) fn advance(&mut self, now: Timestamp) {
         loop {
-            let jobs = self.jobs.iter().filter_map(|job| match job.phase {
+            let waiting = self.look_at_tasks();
+            let jobs = self.jobs.iter();
+            let jobs = jobs.filter(|job| {
+                job.task.is_none() && !job.instance.is_some_and(|it| waiting.contains(&it))
+            });
+            let jobs = jobs.filter_map(|job| match job.phase {
                 // What ends comes before what begins at the same time.
                 Phase::Running => Some((job.due, 0, job.id)),
                 Phase::Queued => Some((job.begins, 2, job.id)),
@@ -254,17 +264,39 @@ impl World {
         }
     }
 
+    /// Sees which of the hypervisor's tasks are done. Tells what is held up by those that are not.
+    fn look_at_tasks(&mut self) -> Vec<Instance> {
+        let mut waiting = Vec::new();
+        for job in self.jobs.iter_mut() {
+            match job.task.as_ref().map(Task::outcome) {
+                None => {}
+                Some(None) => waiting.extend(job.instance),
+                Some(Some(outcome)) => {
+                    job.task = None;
+                    job.planned = outcome.err().map(unexpected);
+                }
+            }
+        }
+        waiting
+    }
+
     /// Begins a job that waits, or ends one that runs.
     fn step(&mut self, id: Uuid, at: Timestamp) {
         let Some(job) = self.jobs.get_mut(id) else {
             return;
         };
         let mut work = job.work.clone();
+        let mut task = None;
         let next = match (&job.phase, job.planned.take()) {
             (Phase::Queued, planned) => {
+                // A job that is going to fail does nothing to the machine itself.
+                let is_real = planned.is_none();
                 job.planned = planned;
                 match work.begin(self, at) {
-                    Ok(()) => Phase::Running,
+                    Ok(()) => {
+                        task = is_real.then(|| work.set_off(self)).flatten();
+                        Phase::Running
+                    }
                     Err(failure) => Phase::Done {
                         at,
                         result: Err(failure),
@@ -287,6 +319,7 @@ impl World {
         if let Some(job) = self.jobs.get_mut(id) {
             job.phase = next;
             job.work = work;
+            job.task = task;
         }
     }
 }
@@ -357,7 +390,7 @@ impl Work {
                     }
                 }
             }
-            Self::Stop { machine } => {
+            Self::Stop { machine, .. } => {
                 let found = world
                     .machines
                     .get_mut(*machine)
@@ -476,6 +509,22 @@ impl Work {
         Ok(())
     }
 
+    /// Has the hypervisor do its part, if it has one.
+    fn set_off(&self, world: &World) -> Option<Task> {
+        match self {
+            Self::Deploy {
+                machine,
+                start: true,
+            }
+            | Self::Start { machine } => world.power_on(*machine),
+            Self::Stop { machine, forced } => world.power_off(*machine, *forced),
+            Self::Reboot { machine } => world.power_cycle(*machine),
+            // Whoever has a machine destroyed waits for no programs in it.
+            Self::Destroy { machine, .. } => world.power_off(*machine, true),
+            _ => None,
+        }
+    }
+
     /// What it has done when its time is over, and its result.
     fn finish(&mut self, world: &mut World, now: Timestamp) -> Result<Value, Failure> {
         match self {
@@ -495,7 +544,7 @@ impl Work {
                 set_state(world, *machine, MachineState::Running);
                 machine_result(world, *machine)
             }
-            Self::Stop { machine } => {
+            Self::Stop { machine, .. } => {
                 if world
                     .machines
                     .get(*machine)
@@ -650,7 +699,7 @@ impl Work {
                 }
             }
             Self::Start { machine } => set_state(world, *machine, MachineState::Stopped),
-            Self::Stop { machine } => {
+            Self::Stop { machine, .. } => {
                 if world
                     .machines
                     .get(*machine)

@@ -22,14 +22,14 @@
 //!
 //! There are no administrators and no load balancers. Projects, VPCs with their tiers, and affinity groups are there from
 //! the start and stay as they are; a tier's access list is no part of the simulation. An isolated network stays up once it is, as
-//! if `network.gc.interval` were endless. Machines are records: nothing listens at their addresses, which are loopback
-//! ones by default so that a test can put something there.
+//! if `network.gc.interval` were endless. Machines are records, unless a [`Hypervisor`] runs them: nothing listens at their
+//! addresses, which are loopback ones by default so that a test can put something there.
 //!
 //! # Modules
 //!
 //! `http` speaks the protocol on sockets and can withhold, cut and delay answers; `signature` is the server's signing
 //! rule; `api` takes requests apart, checks parameters against CloudStack's declarations and wraps answers; `commands`
-//! are the commands by family; `jobs` is what happens later; `world` is the data.
+//! are the commands by family; `jobs` is what happens later; `world` is the data; `hypervisor` is what can stand behind it.
 
 mod api;
 mod clock;
@@ -37,6 +37,7 @@ mod commands;
 mod config;
 mod faults;
 mod http;
+mod hypervisor;
 mod inventory;
 mod jobs;
 mod record;
@@ -51,6 +52,7 @@ pub use config::{
     TemplateConfig, VpcConfig, ZoneConfig, ZoneKind,
 };
 pub use faults::Fault;
+pub use hypervisor::{Guest, GuestNic, Hypervisor, Protocol, Route, Task};
 pub use inventory::{Inventory, MachineItem, RuleItem};
 pub use record::RequestRecord;
 pub use server::{Builder, Credentials, Gate, Simulator};

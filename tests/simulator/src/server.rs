@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::{Behaviour, CloudConfig};
 use crate::faults::{Fault, Faults};
 use crate::http::{self, Delivery, Reply, Request, Response, Timeouts};
+use crate::hypervisor::Hypervisor;
 use crate::inventory::Inventory;
 use crate::record::RequestRecord;
 use crate::world::World;
@@ -51,6 +52,7 @@ pub struct Builder {
     cloud: CloudConfig,
     timeouts: Timeouts,
     watcher: Option<Watcher>,
+    hypervisor: Option<Arc<dyn Hypervisor>>,
 }
 
 impl fmt::Debug for Builder {
@@ -78,6 +80,7 @@ impl Builder {
                 write: Duration::from_secs(10),
             },
             watcher: None,
+            hypervisor: None,
         }
     }
 
@@ -147,6 +150,13 @@ impl Builder {
         self
     }
 
+    /// Has the machines run by something, rather than be records only. Give the world the real clock then.
+    #[must_use]
+    pub fn hypervisor(mut self, hypervisor: Arc<dyn Hypervisor>) -> Self {
+        self.hypervisor = Some(hypervisor);
+        self
+    }
+
     /// Starts the simulator.
     ///
     /// # Errors
@@ -160,8 +170,9 @@ impl Builder {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
-        let world = World::new(&self.cloud, self.behaviour, self.clock.now())
+        let mut world = World::new(&self.cloud, self.behaviour, self.clock.now())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        world.backend.hypervisor = self.hypervisor;
         let listener = Arc::new(bind(self.listen)?);
         let address = listener.local_addr()?;
         let url = format!("http://{address}{}", self.path);
@@ -278,6 +289,7 @@ impl Simulator {
     pub fn inventory_of(&self, name: &str) -> Inventory {
         let mut state = self.shared.state();
         state.world.advance(self.shared.clock.now());
+        state.world.tell_routes();
         Inventory::of(&state.world, name)
     }
 
@@ -554,6 +566,7 @@ impl Shared {
                 signature: self.signature_clock.now(),
             };
             let handled = api::handle(world, faults, request, times);
+            world.tell_routes();
             records.push(handled.record.clone());
             handled
         };

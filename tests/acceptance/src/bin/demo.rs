@@ -1,19 +1,21 @@
 //! `cargo xtask demo`: the life of a machine, as a user types it, beside the API calls that it causes.
 //!
 //! The commands are run as they are shown, against a simulated cloud on loopback. If a genuine docker-machine client is
-//! given as an argument, it lives a machine's life too.
+//! given as an argument, it lives a machine's life too. If the image of real machines is given as well, the machine is one.
 
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use acceptance::engine::DockerEngine;
+use acceptance::real::RealLab;
 use acceptance::{Lab, OPTIONS, program};
-use cloudstack_simulator::{RequestRecord, Simulator};
+use cloudstack_simulator::{Builder, RequestRecord, Simulator};
 
 /// How long the simulated cloud takes over a job: long enough to be seen.
 const JOB_TIME: Duration = Duration::from_millis(400);
@@ -26,21 +28,43 @@ enum Line {
     Call(String),
 }
 
+/// Where the user works.
+enum Room {
+    Simulated(Lab),
+    Real(RealLab),
+}
+
+impl Deref for Room {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        match self {
+            Self::Simulated(lab) => lab,
+            Self::Real(lab) => lab,
+        }
+    }
+}
+
 /// The user at work.
 struct Stage {
-    lab: Lab,
+    lab: Room,
     lines: Receiver<Line>,
     sender: Sender<Line>,
     styled: bool,
 }
 
 impl Stage {
-    fn new() -> Self {
+    /// A stage with records for machines, or with real ones of an image.
+    fn new(image: Option<&Path>) -> Self {
         let (sender, lines) = channel();
         let calls = sender.clone();
         // The stage may end before the cloud does.
         let watch = move |call: &RequestRecord| drop(calls.send(Line::Call(call.to_string())));
-        let lab = Lab::of(Simulator::builder().job_time(JOB_TIME).on_request(watch));
+        let configure = |builder: Builder| builder.job_time(JOB_TIME).on_request(watch);
+        let lab = match image {
+            Some(image) => Room::Real(RealLab::with(9, image, configure)),
+            None => Room::Simulated(Lab::of(configure(Simulator::builder()))),
+        };
         let styled = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Self {
             lab,
@@ -80,6 +104,7 @@ impl Stage {
             .collect();
         let prompt = format!("$ {}", words.join(" "));
         writeln!(io::stdout(), "\n{}", self.style(1, &prompt))?;
+        let started = Instant::now();
         let mut child = command
             .args(arguments)
             .stdout(Stdio::piped())
@@ -107,6 +132,10 @@ impl Stage {
         }
         let status = child.wait()?;
         if status.success() {
+            if matches!(self.lab, Room::Real(_)) {
+                let took = format!("    took {:.1} s", started.elapsed().as_secs_f32());
+                writeln!(io::stdout(), "{}", self.style(2, &took))?;
+            }
             return Ok(());
         }
         Err(io::Error::other(format!("{name} failed ({status})")))
@@ -205,24 +234,82 @@ fn life_by_client(stage: &Stage, client: &PathBuf) -> io::Result<()> {
     stage.inventory()
 }
 
+/// The life of a machine with an operating system and Docker of its own.
+fn life_of_real_machine(stage: &Stage, lab: &RealLab, client: &Path) -> io::Result<()> {
+    writeln!(
+        io::stdout(),
+        "Behind it are real machines: what it deploys is a Debian in namespaces of its own, with systemd, sshd and\n\
+         Docker, started from {}.",
+        lab.image().display()
+    )?;
+    let name = client.file_name().unwrap_or(client.as_os_str());
+    let name = name.to_string_lossy();
+    let run = |arguments: &[&str]| {
+        let mut command = lab.command(client);
+        // rancher-machine keeps its machines elsewhere by default.
+        command.env("MACHINE_STORAGE_PATH", lab.store());
+        stage.run(command, &name, arguments)
+    };
+    let docker = |arguments: &[&str]| stage.run(lab.docker_command("web-1"), "docker", arguments);
+    stage.heading(&format!("1. {name} makes a Docker host"))?;
+    run(&[
+        &["create", "--driver", "btcloud"],
+        OPTIONS.as_slice(),
+        &["web-1"],
+    ]
+    .concat())?;
+    run(&["ls"])?;
+    run(&[
+        "ssh",
+        "web-1",
+        "hostname; cat /etc/debian_version; systemctl is-active ssh docker",
+    ])?;
+    stage.heading("2. docker, over TLS with the certificates that the client made")?;
+    docker(&["version"])?;
+    lab.import_tiny_image("web-1");
+    writeln!(
+        io::stdout(),
+        "\nThere is no registry: an image with nothing but busybox has been imported as `tiny`."
+    )?;
+    docker(&["run", "--rm", "tiny", "/busybox", "uname", "-a"])?;
+    let forever = ["run", "--detach", "--restart=always", "--name=forever"];
+    docker(&[&forever[..], &["tiny", "/busybox", "sleep", "3600"]].concat())?;
+    stage.heading(&format!("3. {name} controls it"))?;
+    for operation in ["stop", "start", "restart"] {
+        run(&[operation, "web-1"])?;
+    }
+    docker(&["ps", "--format", "{{.Names}} {{.Status}}"])?;
+    run(&["kill", "web-1"])?;
+    run(&["ls"])?;
+    run(&["rm", "-y", "web-1"])?;
+    stage.inventory()
+}
+
 fn play() -> io::Result<()> {
     let started = Instant::now();
-    let stage = Stage::new();
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
+    let (client, image) = (arguments.next(), arguments.next());
+    let stage = Stage::new(image.as_deref());
     writeln!(
         io::stdout(),
         "A simulated CloudStack, {}, with an account that has nothing yet. Its address and keys are in\n\
          BTCLOUD_ENDPOINT, BTCLOUD_API_KEY and BTCLOUD_SECRET_KEY. Lines with API are its calls, as it sees them.",
         stage.lab.cloud.url()
     )?;
-    life_by_command_line(&stage)?;
-    match std::env::args_os().nth(1).map(PathBuf::from) {
-        Some(client) => life_by_client(&stage, &client)?,
-        None => writeln!(
-            io::stdout(),
-            "\nNo genuine client was found to do the same with: DOCKER_MACHINE_BIN may name one, and\n\
-             `cargo xtask test` builds some, which the next demo uses."
-        )?,
+    if let (Room::Real(lab), Some(client)) = (&stage.lab, &client) {
+        life_of_real_machine(&stage, lab, client)?;
+    } else {
+        life_by_command_line(&stage)?;
+        match &client {
+            Some(client) => life_by_client(&stage, client)?,
+            None => writeln!(
+                io::stdout(),
+                "\nNo genuine client was found to do the same with: DOCKER_MACHINE_BIN may name one, and\n\
+                 `cargo xtask test` builds some, which the next demo uses."
+            )?,
+        }
     }
+    drop(stage);
     writeln!(
         io::stdout(),
         "\nDone in {:.1} s, and nothing is left in the cloud.",

@@ -522,7 +522,12 @@ pub(super) fn start(call: &mut Call<'_>) -> Result<Value, ApiError> {
 
 pub(super) fn stop(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let id = call.own_machine("id")?.id;
-    Ok(call.start_job(Work::Stop { machine: id }, Some(instance(id))))
+    let forced = call.params.flag("forced").unwrap_or(false);
+    let work = Work::Stop {
+        machine: id,
+        forced,
+    };
+    Ok(call.start_job(work, Some(instance(id))))
 }
 
 pub(super) fn reboot(call: &mut Call<'_>) -> Result<Value, ApiError> {

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::config::{Behaviour, Cidr, CloudConfig, NetworkKind, ZoneKind};
+use crate::hypervisor::Backend;
 
 /// A configuration that does not fit together.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,7 @@ impl World {
             affinity_groups: Table::default(),
             tags: Vec::new(),
             jobs: Table::default(),
+            backend: Backend::default(),
             serial: 200,
         };
         world.add_accounts(config)?;

@@ -349,6 +349,14 @@ impl Ports {
     pub(crate) fn overlap(self, other: Self) -> bool {
         self.start <= other.end && other.start <= self.end
     }
+
+    /// The ports that are in both.
+    pub(crate) fn common(self, other: Self) -> Option<Self> {
+        self.overlap(other).then(|| Self {
+            start: self.start.max(other.start),
+            end: self.end.min(other.end),
+        })
+    }
 }
 
 #[derive(Debug)]

@@ -19,6 +19,7 @@ impl World {
     /// Removes a machine for good, with its root disk, its addresses and the rules that lead to it. Data disks stay,
     /// and so do key pairs.
     pub(crate) fn expunge_machine(&mut self, id: Uuid) {
+        self.discard(id);
         let rules: Vec<_> = self
             .forwards
             .iter()

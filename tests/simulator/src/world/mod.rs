@@ -1,5 +1,6 @@
 //! The simulated cloud: its data, and the rules that hold whatever command changes it.
 
+mod backing;
 mod build;
 mod entities;
 mod lifecycle;
@@ -18,6 +19,7 @@ pub(crate) use views::AFFINITY_TYPE;
 
 use crate::api::ApiError;
 use crate::config::Behaviour;
+use crate::hypervisor::Backend;
 use crate::jobs::Job;
 
 /// Everything the simulated cloud knows.
@@ -44,6 +46,8 @@ pub(crate) struct World {
     pub(crate) affinity_groups: Table<AffinityGroup>,
     pub(crate) tags: Vec<Tag>,
     pub(crate) jobs: Table<Job>,
+    /// What runs the machines.
+    pub(crate) backend: Backend,
     /// CloudStack's database ids, which show in names and in some error texts.
     serial: u64,
 }
