@@ -16,7 +16,7 @@ mod real_machine {
 
     use acceptance::client::Client;
     use acceptance::real::RealLab;
-    use acceptance::{OPTIONS, program, signal, wait_until};
+    use acceptance::{OPTIONS, Outcome, program, signal, wait_until};
     use rustix::process::Signal;
 
     use super::tests_with_clients;
@@ -96,6 +96,176 @@ mod real_machine {
         assert_eq!(lab.cloud.inventory(), before);
         let address = SocketAddr::new(lab.ip(), 22);
         assert!(TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_err());
+    }
+
+    /// `btcloud-host` with these arguments, which sets up Docker as it does for any user.
+    fn host(lab: &RealLab, arguments: &[&str]) -> Outcome {
+        let mut host = lab.command(program("btcloud-host"));
+        host.env_remove("BTCLOUD_NO_PROVISION").args(arguments);
+        lab.finish(&mut host)
+    }
+
+    tests_with_clients!(
+        docker_machine_client_and_host,
+        "TEST_DOCKER_MACHINE",
+        [btcloud_host_makes_a_docker_host_which_either_tool_controls]
+    );
+
+    fn btcloud_host_makes_a_docker_host_which_either_tool_controls(client: &Client) {
+        let lab = RealLab::start(3);
+        let before = lab.cloud.inventory();
+        let create = [&["run", "create", "m1", "-v"], OPTIONS.as_slice()];
+        let created = host(&lab, &create.concat());
+        assert!(created.ok().contains("  Docker  tcp://"), "{created:?}");
+        println!("{}", created.stderr);
+        lab.import_tiny_image("m1");
+        let tiny = ["run", "--rm", "tiny", "/busybox", "echo", "from inside"];
+        assert_eq!(lab.docker("m1", &tiny).ok(), "from inside");
+        // Without a certificate of this store nobody is let in.
+        let mut stranger = lab.docker_command("m1");
+        stranger
+            .env_remove("DOCKER_CERT_PATH")
+            .env_remove("DOCKER_TLS_VERIFY");
+        assert_ne!(lab.finish(stranger.arg("version")).code, 0);
+
+        // Nothing is to be done twice, and what runs goes on running.
+        let forever = ["run", "--detach", "--name=forever", "tiny"];
+        let sleep = ["/busybox", "sleep", "1000"];
+        lab.docker("m1", &[&forever[..], &sleep].concat()).ok();
+        host(&lab, &["provision", "m1"]).ok();
+        let names = || lab.docker("m1", &["ps", "--format", "{{.Names}}"]);
+        assert_eq!(names().ok(), "forever");
+
+        // The genuine client finds an engine that it can use, and can set it up itself.
+        let run = |arguments: &[&str]| client.run(&lab, arguments);
+        let ls = run(&["ls", "--format", "{{.State}} {{.DockerVersion}} {{.Error}}"]);
+        let server = lab.docker("m1", &["version", "--format", "{{.Server.Version}}"]);
+        assert_eq!(ls.ok(), format!("Running v{}", server.ok()));
+        let env = run(&["env", "--shell", "bash", "m1"]);
+        assert!(env.ok().contains("DOCKER_HOST="), "{env:?}");
+        assert_eq!(run(&["ssh", "m1", "hostname"]).ok(), "m1");
+        run(&["provision", "m1"]).ok();
+        assert_eq!(lab.docker("m1", &tiny).ok(), "from inside");
+        host(&lab, &["provision", "m1"]).ok();
+        assert_eq!(lab.docker("m1", &tiny).ok(), "from inside");
+        assert_eq!(host(&lab, &["ssh", "m1", "hostname"]).ok(), "m1");
+        let file = lab.home().join("name");
+        let there = file.to_str().unwrap();
+        host(&lab, &["scp", "m1:/etc/hostname", there]).ok();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "m1\n");
+
+        run(&["stop", "m1"]).ok();
+        run(&["start", "m1"]).ok();
+        wait_until("Docker", || lab.docker("m1", &tiny).code == 0);
+        run(&["rm", "-y", "m1"]).ok();
+        assert_eq!(lab.cloud.inventory(), before);
+    }
+
+    tests_with_clients!(
+        docker_machine_client_first,
+        "TEST_DOCKER_MACHINE",
+        [btcloud_host_controls_what_a_client_has_made]
+    );
+
+    fn btcloud_host_controls_what_a_client_has_made(client: &Client) {
+        let lab = RealLab::start(4);
+        let before = lab.cloud.inventory();
+        let create = [
+            &["create", "--driver", "btcloud"],
+            OPTIONS.as_slice(),
+            &["m1"],
+        ];
+        client.run(&lab, &create.concat()).ok();
+        lab.import_tiny_image("m1");
+        let tiny = ["run", "--rm", "tiny", "/busybox", "echo", "from inside"];
+        assert_eq!(host(&lab, &["ssh", "m1", "hostname"]).ok(), "m1");
+        // The authority is docker-machine's.
+        host(&lab, &["regenerate-certs", "m1"]).ok();
+        assert_eq!(lab.docker("m1", &tiny).ok(), "from inside");
+        for command in ["stop", "start", "restart"] {
+            host(&lab, &[command, "m1"]).ok();
+        }
+        wait_until("Docker", || lab.docker("m1", &tiny).code == 0);
+        host(&lab, &["rm", "-y", "m1"]).ok();
+        assert_eq!(lab.cloud.inventory(), before);
+    }
+
+    /// What can be wrong with a guest, and what is told of it; each is mended, and another run does it.
+    #[test]
+    fn troubles_of_a_guest_are_told_and_pass() {
+        let lab = RealLab::start(5);
+        lab.run(&[&["create", "m1"], OPTIONS.as_slice()].concat())
+            .ok();
+        let troubled = |what: &str, told: &[&str]| {
+            lab.ssh("m1", what).ok();
+            let outcome = host(&lab, &["provision", "m1"]);
+            let error = outcome.fails(1);
+            for part in told {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+        };
+        // The disk is full where the engine's configuration is.
+        troubled(
+            "mount -t tmpfs -o size=4k none /etc/docker && \
+             dd if=/dev/zero of=/etc/docker/x bs=4k count=1 status=none",
+            &["setting up the Docker engine", "the machine's disk is full"],
+        );
+        lab.ssh("m1", "umount /etc/docker").ok();
+        // Its configuration has what the command line has too.
+        troubled(
+            "mkdir -p /etc/docker && echo '{\"hosts\": [\"fd://\"]}' >/etc/docker/daemon.json",
+            &["the Docker engine does not start:", "hosts"],
+        );
+        lab.ssh("m1", "rm /etc/docker/daemon.json").ok();
+        // Docker is missing, and there is no way to where it comes from.
+        troubled(
+            "mv /usr/sbin/dockerd /root/ && rm -f /usr/bin/dockerd",
+            &["installing Docker: "],
+        );
+        lab.ssh("m1", "mv /root/dockerd /usr/sbin/").ok();
+        // Another host key: somebody may be in between.
+        let known = lab.machine_directory("m1").join("known_hosts");
+        let key = fs::read_to_string(&known).unwrap();
+        troubled(
+            "rm /etc/ssh/ssh_host_*; ssh-keygen -A >/dev/null && systemctl restart ssh",
+            &["shows another SSH host key than the machine \"m1\" did before"],
+        );
+        fs::remove_file(&known).unwrap();
+        let provisioned = host(&lab, &["provision", "m1"]);
+        assert!(
+            provisioned.ok().starts_with("m1 runs Docker "),
+            "{provisioned:?}"
+        );
+        assert_ne!(fs::read_to_string(&known).unwrap(), key);
+        lab.run(&["remove", "m1"]).ok();
+    }
+
+    /// A guest that starts again in the middle, as user data may have it.
+    #[test]
+    fn a_guest_that_restarts_while_it_is_set_up_is_set_up() {
+        let lab = RealLab::start(6);
+        lab.run(&[&["create", "m1"], OPTIONS.as_slice()].concat())
+            .ok();
+        // The restart comes while Docker is being installed.
+        lab.ssh(
+            "m1",
+            "mv /usr/sbin/dockerd /root/ && rm -f /usr/bin/dockerd && \
+             printf '#!/bin/sh\nmv /root/dockerd /usr/sbin/; rm /usr/local/bin/curl; reboot; sleep 100\n' \
+             >/usr/local/bin/curl && chmod +x /usr/local/bin/curl",
+        )
+        .ok();
+        let provisioned = host(&lab, &["provision", "m1"]);
+        assert!(
+            provisioned.ok().starts_with("m1 runs Docker "),
+            "{provisioned:?}"
+        );
+        assert!(
+            provisioned
+                .stderr
+                .contains("going on when the machine answers again"),
+            "{provisioned:?}"
+        );
+        lab.run(&["remove", "m1"]).ok();
     }
 
     #[test]

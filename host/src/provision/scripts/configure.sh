@@ -8,7 +8,11 @@ changed=
 put() {
   if [ "$(cat "$1" 2>/dev/null)" != "$3" ]; then
     new=$(mktemp "$1.XXXXXX")
-    printf '%s\n' "$3" >"$new"
+    # cat, unlike the shell itself, tells a disk that is full.
+    if ! printf '%s\n' "$3" | cat >"$new"; then
+      rm -f "$new"
+      exit 1
+    fi
     chmod "$2" "$new"
     mv -f "$new" "$1"
     changed=yes
