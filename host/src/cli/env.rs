@@ -98,14 +98,15 @@ pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failu
     };
     let store = store(matches)?;
     let task = Task::quiet(choice, store.clone(), machine, matches)?;
-    let url = task.stored()?.url()?;
+    let stored = task.stored()?;
+    let url = stored.url()?;
     let certificates = store.certificates(machine)?;
     let values = ["1", &url, utf8(&certificates)?, machine];
     for (variable, value) in VARIABLES.iter().zip(values) {
         print(&shell.set(variable, value)?)?;
     }
     if matches.get_flag("no-proxy") {
-        let (variable, value) = no_proxy(&task.stored()?.ip()?.to_string());
+        let (variable, value) = no_proxy(&stored.ip()?.to_string());
         print(&shell.set(variable, &value)?)?;
     }
     print(&shell.usage(&format!("btcloud-host env {option}{machine}")))

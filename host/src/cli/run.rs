@@ -1,5 +1,6 @@
 //! `btcloud-host run OPERATION NAME`: one operation of a machine.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -80,6 +81,8 @@ pub(super) fn command(driver: &Choice) -> Command {
                 .about("Create a machine, or several")
                 .mut_arg("name", |name| {
                     name.num_args(1..)
+                        // Those after a flag too.
+                        .action(ArgAction::Append)
                         .help("The machine's name, or those of several")
                 })
                 .arg(
@@ -179,7 +182,7 @@ pub(super) fn perform(
         json: flag("json"),
         name,
     };
-    let is_quiet = flag("quiet");
+    let is_quiet = flag("quiet") && !flag("json");
     let result = match (operation, &driver.loaded) {
         ("create", Some(loaded)) => {
             let flags = flags(driver.options(None), matches);
@@ -223,10 +226,12 @@ fn names(matches: &ArgMatches) -> Result<Vec<String>, Failure> {
             return Err(Failure::new(Exit::Usage, error));
         }
     };
-    match names.iter().find(|name| !is_machine_name(name)) {
-        Some(name) => Err(Error::Name(name.clone()).into()),
-        None => Ok(names),
+    if let Some(name) = names.iter().find(|name| !is_machine_name(name)) {
+        return Err(Error::Name(name.clone()).into());
     }
+    let mut seen = BTreeSet::new();
+    let is_new = |name: &String| seen.insert(name.clone());
+    Ok(names.into_iter().filter(is_new).collect())
 }
 
 /// Several machines that are made at the same time.

@@ -74,6 +74,7 @@ fn several(name: &'static str, about: &'static str) -> Command {
         .arg(
             machine_name("names")
                 .num_args(1..)
+                .action(ArgAction::Append)
                 .help("The machines' names"),
         )
         .arg(parallel())

@@ -147,8 +147,23 @@ impl LazyDriver {
 pub struct Configured {
     /// The option.
     pub spec: OptionSpec,
-    /// Its value and where that comes from, if it has one. A secret is shown as `***`.
+    /// Its value and where that comes from, if it has one. What is or may be secret is not shown.
     pub value: Option<(Flag, Origin)>,
+}
+
+/// Puts something else in the place of what is or may be secret.
+fn conceal(kind: OptionKind, flag: &mut Flag) {
+    let Flag::Text(text) = flag else { return };
+    let shown = match kind {
+        OptionKind::Secret => "***",
+        // A password in a URL, which is refused later.
+        OptionKind::Endpoint if text.contains('@') => "***",
+        OptionKind::File | OptionKind::SshKey | OptionKind::Certificates if text.contains('\n') => {
+            "(contents)"
+        }
+        _ => return,
+    };
+    *flag = Flag::Text(shown.to_owned());
 }
 
 impl Loaded {
@@ -166,8 +181,8 @@ impl Loaded {
         let given = self.given(surroundings, flags, profile.as_deref());
         let configured = |spec: &OptionSpec| {
             let mut value = given.value(spec);
-            if let Some((flag, _)) = value.as_mut().filter(|_| spec.kind == OptionKind::Secret) {
-                *flag = Flag::Text("***".to_owned());
+            if let Some((flag, _)) = &mut value {
+                conceal(spec.kind, flag);
             }
             Configured {
                 spec: spec.clone(),
@@ -231,6 +246,31 @@ impl Loaded {
                 hint: Some("`btcloud-host driver install` grants it anew".to_owned()),
             }),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        for (kind, text, shown) in [
+            (OptionKind::Secret, "hunter2", "***"),
+            (OptionKind::Endpoint, "https://me:hunter2@host/", "***"),
+            (OptionKind::Endpoint, "https://host/", "https://host/"),
+            (
+                OptionKind::File,
+                "#cloud-config\npassword: hunter2",
+                "(contents)",
+            ),
+            (OptionKind::File, "/home/me/user-data", "/home/me/user-data"),
+            (OptionKind::Text, "uk-london-1", "uk-london-1"),
+        ] {
+            let mut flag = Flag::Text(text.to_owned());
+            conceal(kind, &mut flag);
+            assert_eq!(flag, Flag::Text(shown.to_owned()));
         }
     }
 }

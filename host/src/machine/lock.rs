@@ -33,9 +33,8 @@ impl Lock {
     ) -> Result<Self, Error> {
         let path = directory.join(FILE);
         let failed = |e| Error::store(&path, e);
-        let mut has_told = false;
-        loop {
-            let mut file = OpenOptions::new()
+        let open = || {
+            OpenOptions::new()
                 .read(true)
                 .write(true)
                 .create(true)
@@ -43,11 +42,16 @@ impl Lock {
                 .mode(0o600)
                 .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
                 .open(&path)
-                .map_err(failed)?;
+                .map_err(failed)
+        };
+        let mut has_told = false;
+        let mut file = open()?;
+        loop {
             match file.try_lock() {
                 Ok(()) => {
                     // Whoever had it may have removed the machine, and somebody made another one of that name.
                     if !is_at(&file, &path) {
+                        file = open()?;
                         continue;
                     }
                     // Who cannot write has no room for what comes either, and is told then.

@@ -247,7 +247,16 @@ impl Store {
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let directory = self.directory(name);
         self.refuse_links(name)?;
-        fs::remove_dir_all(&directory).map_err(|e| Error::store(&directory, e))
+        // Under a name that nobody looks at, docker-machine neither: who comes or waits meanwhile finds nothing, rather than a
+        // part, and puts nothing into it.
+        let doomed = self.0.join("machines").join(format!(".removed-{name}"));
+        drop(fs::remove_dir_all(&doomed));
+        let removed = match fs::rename(&directory, &doomed) {
+            Ok(()) => fs::remove_dir_all(&doomed),
+            // It is a file system of its own, say.
+            Err(_) => fs::remove_dir_all(&directory),
+        };
+        removed.map_err(|e| Error::store(&directory, e))
     }
 
     /// How a machine's engine is set up, as whoever made it wanted.
@@ -468,6 +477,26 @@ mod tests {
                 "{error}"
             );
             assert_eq!(fs::read_to_string(&path).unwrap(), contents);
+        }
+    }
+
+    #[test]
+    fn who_looks_at_a_machine_while_it_is_removed_keeps_nothing_of_it() {
+        let (_dir, store) = store();
+        let record = Record::new("m1", store.path());
+        for _ in 0..100 {
+            store.create("m1", &record, "btcloud").unwrap();
+            let cancel = Cancel::default();
+            let looks = || while store.lock("m1", &cancel, &|_| ()).is_ok() {};
+            std::thread::scope(|scope| {
+                let others = [scope.spawn(looks), scope.spawn(looks)];
+                store.remove("m1").unwrap();
+                for other in others {
+                    other.join().unwrap();
+                }
+            });
+            let left = fs::read_dir(store.path().join("machines")).unwrap();
+            assert_eq!(left.count(), 0);
         }
     }
 

@@ -101,6 +101,12 @@ fn several_are_named_or_counted_and_told_as_json() {
     );
     let quiet = lab.finish(&mut create(&lab, &["g", "--count", "2", "-q"]));
     assert_eq!((quiet.ok(), quiet.stderr.as_str()), ("", ""));
+    // Names may stand on both sides of flags, and twice.
+    let apart = lab.finish(create(&lab, &["h", "--json"]).args(["i", "h"]));
+    let machines: Vec<serde_json::Value> = serde_json::from_str(apart.ok()).unwrap();
+    assert_eq!(machines.len(), 2, "{apart:?}");
+    let stopped = lab.cli(&["stop", "h", "--parallel", "1", "i"]);
+    assert_eq!(stopped.ok(), "h: stopped\ni: stopped");
 }
 
 #[test]
