@@ -209,7 +209,7 @@ impl Error {
             Self::Name(_) => Some(
                 "use letters, digits, dashes and dots, and start with a letter or digit".to_owned(),
             ),
-            Self::NotProvisioned(name) => Some(format!("`docker-machine provision {name}` does")),
+            Self::NotProvisioned(name) => Some(format!("`btcloud-host provision {name}` does")),
             Self::Gone(_) => Some("remove the machine to have it forgotten here too".to_owned()),
             Self::ForeignMachine { made_by, .. } => Some(format!(
                 "a docker-machine that has it manages the machine; a component is installed by `btcloud-host driver install FILE \
