@@ -4,15 +4,23 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloudstack_simulator::{CloudConfig, Simulator};
 use real_machine::{Image, Kind, Laboratory};
 
 use crate::{Lab, Outcome, program};
 
-/// The most seconds that a command may take in such a laboratory.
-pub(crate) const LIMIT: &str = "240";
+/// The most seconds that a command may take in such a laboratory; QEMU is slow.
+pub(crate) const LIMIT: &str = "600";
+
+/// How long a machine may take until it can be logged in to, and until what it does by itself is done.
+pub fn patience() -> Duration {
+    match Kind::asked_for() {
+        Kind::Namespaces => Duration::from_secs(60),
+        Kind::Qemu => Duration::from_secs(400),
+    }
+}
 
 /// A [`Lab`] whose machines are real. The programs in it use the genuine `ssh`.
 ///
@@ -136,9 +144,8 @@ impl RealLab {
         let config = self.config(machine);
         let driver = &config["Driver"];
         let text = |name: &str| driver[name].as_str().unwrap_or_default().to_owned();
-        let mut outcome = None;
-        // It may be starting.
-        for _ in 0..60 {
+        let end = Instant::now() + patience();
+        loop {
             let mut ssh = self.command("ssh");
             ssh.args([
                 "-F",
@@ -165,9 +172,12 @@ impl RealLab {
             if last.code != 255 {
                 return last;
             }
-            outcome = Some(last);
+            // It may be starting.
+            assert!(
+                Instant::now() < end,
+                "{machine} cannot be logged in to: {last:?}"
+            );
             std::thread::sleep(Duration::from_millis(250));
         }
-        panic!("{machine} cannot be logged in to: {outcome:?}");
     }
 }

@@ -1,15 +1,14 @@
 # A network's virtual router, run in a network and mount namespace of its own. Arguments: the root file system with
-# dnsmasq, the directory of the reservations, the gateway's address, the prefix length, the network's address.
+# dnsmasq, the router's directory (reservations are in its `hosts`), the gateway's address, the prefix length, the network's address.
 # It tells on standard output that the bridge is there.
 set -eu
-root=$1 hosts=$2 gateway=$3 prefix=$4 network=$5
+root=$1 place=$2 gateway=$3 prefix=$4 network=$5
 ip link set lo up
 ip link add br0 type bridge
 ip address add "$gateway/$prefix" dev br0
 ip link set br0 up
-mount --bind "$hosts" "$root/mnt"
+mount --bind "$place" "$root/mnt"
 echo ready
-exec >&2
 exec chroot "$root" /usr/sbin/dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --port=0 \
-	--log-facility=- --interface=br0 --bind-interfaces --no-ping --leasefile-ro \
-	--dhcp-hostsdir=/mnt --dhcp-range="$network,static" --dhcp-option=option:router,"$gateway"
+	--log-facility=/mnt/log --interface=br0 --bind-interfaces --no-ping --leasefile-ro \
+	--dhcp-hostsdir=/mnt/hosts --dhcp-range="$network,static" --dhcp-option=option:router,"$gateway"

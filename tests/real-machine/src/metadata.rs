@@ -21,6 +21,9 @@ const MAX_HEAD: usize = 16 << 10;
 /// How long a client may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A status and a body.
+type Answer = (&'static str, Vec<u8>);
+
 /// The data of the machines of a network, by address.
 #[derive(Debug, Default)]
 pub(crate) struct Directory(Mutex<HashMap<Ipv4Addr, Data>>);
@@ -115,7 +118,7 @@ struct Request {
 
 fn listen(
     listener: TcpListener,
-    answer: impl Fn(&Request, IpAddr) -> (&'static str, Vec<u8>) + Send + Sync + 'static,
+    answer: impl Fn(&Request, IpAddr) -> Answer + Send + Sync + 'static,
 ) {
     let answer = Arc::new(answer);
     std::thread::spawn(move || {
@@ -129,10 +132,7 @@ fn listen(
     });
 }
 
-fn handle(
-    stream: &mut TcpStream,
-    answer: &dyn Fn(&Request, IpAddr) -> (&'static str, Vec<u8>),
-) -> io::Result<()> {
+fn handle(stream: &mut TcpStream, answer: &dyn Fn(&Request, IpAddr) -> Answer) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let client = stream.peer_addr()?.ip();

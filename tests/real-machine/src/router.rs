@@ -29,7 +29,8 @@ impl Router {
     /// `place`, which is made.
     pub(crate) fn start(nic: &GuestNic, root: &Path, place: &Path) -> Result<Self, String> {
         let failed = |error: io::Error| format!("the virtual router does not start: {error}");
-        fs::create_dir_all(place).map_err(failed)?;
+        let reservations = place.join("hosts");
+        fs::create_dir_all(&reservations).map_err(failed)?;
         let gateway = inside(nic.gateway);
         let mask = u32::MAX.checked_shl(32 - u32::from(nic.prefix.min(32)));
         let network = Ipv4Addr::from(u32::from(gateway) & mask.unwrap_or(0));
@@ -60,7 +61,7 @@ impl Router {
         let router = Self {
             process,
             namespace: Arc::new(namespace),
-            reservations: place.to_owned(),
+            reservations,
             directory,
             next_link: 0,
         };

@@ -272,7 +272,13 @@ fn life_of_real_machine(stage: &Stage, lab: &RealLab, client: &Path) -> io::Resu
         "\nThere is no registry: an image with nothing but busybox has been imported as `tiny`."
     )?;
     docker(&["run", "--rm", "tiny", "/busybox", "uname", "-a"])?;
-    let forever = ["run", "--detach", "--restart=always", "--name=forever"];
+    let forever = [
+        "run",
+        "--detach",
+        "--restart=always",
+        "--stop-timeout=1",
+        "--name=forever",
+    ];
     docker(&[&forever[..], &["tiny", "/busybox", "sleep", "3600"]].concat())?;
     stage.heading(&format!("3. {name} controls it"))?;
     for operation in ["stop", "start", "restart"] {
