@@ -189,7 +189,7 @@ impl<'h> Client<'h> {
             };
             let items_before = items;
             items = read(Members(&answer)).map_err(|e| malformed(command, e))?;
-            let received = items - items_before;
+            let received = items.saturating_sub(items_before);
             // `count` is the number of items in all. Should it be wrong, pages still end.
             let total = answer.get("count").and_then(u64::read);
             let is_last = match total.and_then(|total| usize::try_from(total).ok()) {

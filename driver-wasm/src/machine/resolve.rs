@@ -514,10 +514,13 @@ fn named<T: Named>(items: &[T]) -> Vec<&dyn Named> {
     items.iter().map(|item| item as &dyn Named).collect()
 }
 
+/// Whether an item is meant.
+type Rule<'r> = &'r dyn Fn(&dyn Named) -> bool;
+
 /// Where [`select`]'s item is.
 fn position(kind: &Kind, wanted: &str, items: &[&dyn Named]) -> Result<usize, Error> {
     let lower = lower_case(wanted);
-    let rules: [&dyn Fn(&dyn Named) -> bool; 3] = [
+    let rules: [Rule<'_>; 3] = [
         &|item| item.id() == wanted,
         &|item| item.name() == wanted,
         &|item| lower_case(item.name()) == lower,

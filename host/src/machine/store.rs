@@ -485,7 +485,9 @@ mod tests {
         let (_dir, store) = store();
         let record = Record::new("m1", store.path());
         for _ in 0..100 {
-            store.create("m1", &record, "btcloud").unwrap();
+            store
+                .create("m1", &record, "btcloud", &Engine::default())
+                .unwrap();
             let cancel = Cancel::default();
             let looks = || while store.lock("m1", &cancel, &|_| ()).is_ok() {};
             std::thread::scope(|scope| {

@@ -123,7 +123,7 @@ fn docker_is_installed_where_it_is_missing() {
 /// Each trouble, what the guest does then, and what the user reads.
 #[test]
 fn each_trouble_is_told_with_what_helps_and_can_be_tried_again() {
-    let missing = "detect | sed 's/^dockerd=.*/dockerd=/'";
+    const MISSING: &str = "detect | sed 's/^dockerd=.*/dockerd=/'";
     let troubles: [(Guest, &[&str]); 9] = [
         (
             &[("FAKE_GUEST_DETECT", "detect | sed s/sudo=yes/sudo=no/")],
@@ -158,7 +158,7 @@ fn each_trouble_is_told_with_what_helps_and_can_be_tried_again() {
         ),
         (
             &[
-                ("FAKE_GUEST_DETECT", missing),
+                ("FAKE_GUEST_DETECT", MISSING),
                 (
                     "FAKE_GUEST_INSTALL",
                     "echo 'curl: (6) Could not resolve host: get.docker.com' >&2; exit 6",
@@ -171,7 +171,7 @@ fn each_trouble_is_told_with_what_helps_and_can_be_tried_again() {
         ),
         (
             &[
-                ("FAKE_GUEST_DETECT", missing),
+                ("FAKE_GUEST_DETECT", MISSING),
                 (
                     "FAKE_GUEST_INSTALL",
                     "echo 'E: Unable to locate package curl' >&2; exit 100",

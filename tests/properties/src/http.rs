@@ -9,6 +9,7 @@ use btcloud_host::capability::budget::Budget;
 use btcloud_host::capability::clock::{Cancel, VirtualTimeSource};
 use btcloud_host::capability::http::{Client, Grant, Http, Trust};
 use btcloud_host::capability::limits::Limits;
+use btcloud_host::capability::log::Silent;
 use btcloud_host::capability::secret::Secrets;
 use btcloud_host::contract::http::{
     Auth, CloudstackCredentials, FailureKind, Host as _, Method, Request,
@@ -78,6 +79,7 @@ fn http(port: u16) -> Http {
         Arc::new(grant),
         Arc::new(Secrets::from_iter(secrets)),
         Arc::new(budget),
+        Arc::new(Silent),
     )
 }
 
