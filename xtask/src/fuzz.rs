@@ -99,7 +99,7 @@ pub(crate) fn run_all(seconds: Option<&str>, name: Option<&str>) -> Result<()> {
             .arg("--")
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-max_len={longest}"))
-            .args(["-timeout=10", "-rss_limit_mb=2048"])
+            .args(["-timeout=60", "-rss_limit_mb=2048"])
             .args(["-verbosity=0", "-print_final_stats=1"]);
         println!("Fuzzing {name} for {seconds} s");
         run(&mut fuzz)?;
