@@ -1,9 +1,10 @@
 //! `btcloud-host provision NAME`, and what `run create` does after the creation: a machine becomes a Docker host.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::driver::{Choice, common, store};
 use super::exit::Exit;
@@ -14,12 +15,32 @@ use crate::capability::clock::Cancel;
 use crate::machine::{
     Engine, EngineOptions, Error, INSTALL_URL, Machine, Store, Surroundings, is_machine_name,
 };
-use crate::provision::{self, Provisioned, Wishes};
+use crate::provision::{self, Provisioned, SSH_PATIENCE, Wishes};
 
 /// What `run create` is to do about the engine.
 pub(super) struct Wanted {
     pub(super) engine: Engine,
     pub(super) provision: bool,
+    pub(super) ssh_patience: Duration,
+}
+
+/// How long a machine may take until it lets somebody in.
+fn ssh_timeout() -> Arg {
+    Arg::new("ssh-timeout")
+        .long("ssh-timeout")
+        .value_name("SECONDS")
+        .value_parser(value_parser!(u32).range(1..=86_400))
+        .help(format!(
+            "How long the machine may take until SSH lets its key in [default: {}]",
+            SSH_PATIENCE.as_secs()
+        ))
+}
+
+fn ssh_patience(matches: &ArgMatches) -> Duration {
+    let seconds = matches.get_one::<u32>("ssh-timeout");
+    seconds.map_or(SSH_PATIENCE, |seconds| {
+        Duration::from_secs((*seconds).into())
+    })
 }
 
 /// docker-machine's flags for the engine.
@@ -36,6 +57,7 @@ pub(super) fn arguments() -> Vec<Arg> {
             .action(ArgAction::SetTrue)
             .value_parser(FalseyValueParser::new())
             .help("Leave the machine as it is, without setting up Docker"),
+        ssh_timeout(),
         text(
             "engine-install-url",
             "URL",
@@ -106,6 +128,7 @@ pub(super) fn wanted(matches: &ArgMatches) -> Wanted {
             names: list("tls-san"),
         },
         provision: !matches.get_flag("no-provision"),
+        ssh_patience: ssh_patience(matches),
     }
 }
 
@@ -115,6 +138,7 @@ pub(super) fn command() -> Command {
         .about("Set up Docker on a machine, or go on with that")
         .args(common())
         .arg(name())
+        .arg(ssh_timeout())
 }
 
 /// The command `regenerate-certs`.
@@ -125,6 +149,7 @@ pub(super) fn regenerate_command() -> Command {
         )
         .args(common())
         .arg(name())
+        .arg(ssh_timeout())
 }
 
 fn name() -> Arg {
@@ -163,6 +188,7 @@ pub(super) fn execute(
             engine: store.engine(name)?,
             driver_name: made_by,
             new_certificates,
+            ssh_patience: ssh_patience(matches),
         };
         let provisioned = run(&machine, &wishes, &report, &cancel)?;
         print(&format!(

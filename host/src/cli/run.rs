@@ -415,6 +415,7 @@ impl<'t> Task<'t> {
                     engine: wanted.engine.clone(),
                     driver_name: loaded.name.clone(),
                     new_certificates: false,
+                    ssh_patience: wanted.ssh_patience,
                 };
                 let provisioned = provision::run(&machine, &wishes, &self.report, &self.cancel)?;
                 Some(provisioned)

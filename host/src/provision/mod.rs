@@ -20,8 +20,8 @@ use certificates::{Files, ServerFiles};
 pub use certificates::Error as CertificateError;
 pub use engine::Error as EngineError;
 
-/// How long a machine may take until it lets somebody in: docker-machine's 60 attempts, 3 s apart.
-const SSH_PATIENCE: Duration = Duration::from_secs(180);
+/// How long a machine may take until it lets somebody in, if that is not said: docker-machine's 60 attempts, 3 s apart.
+pub const SSH_PATIENCE: Duration = Duration::from_secs(180);
 
 /// How long it takes between two attempts.
 const SSH_PAUSE: Duration = Duration::from_secs(1);
@@ -149,7 +149,7 @@ fn remedy(error: &ssh::Error) -> Option<String> {
 }
 
 /// What there is to do.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Wishes {
     /// How the engine is set up.
     pub engine: Engine,
@@ -157,6 +157,8 @@ pub struct Wishes {
     pub driver_name: String,
     /// Whether the server's certificate is made anew, even if it is good.
     pub new_certificates: bool,
+    /// How long the machine may take until it lets somebody in, such as [`SSH_PATIENCE`].
+    pub ssh_patience: Duration,
 }
 
 /// A Docker host.
@@ -356,7 +358,7 @@ impl Run<'_> {
             let script = (include_str!("scripts/detect.sh"), false);
             match self.script(step, script, &[], SCRIPT_TIME) {
                 Ok(output) => return Ok(Guest::parse(&output)),
-                Err(error) if error.is_passing() && began.elapsed() < SSH_PATIENCE => {
+                Err(error) if error.is_passing() && began.elapsed() < self.wishes.ssh_patience => {
                     if self.cancel.wait(SSH_PAUSE) {
                         let source = ssh::Error::Cancelled;
                         return Err(Error::Ssh { step, source });

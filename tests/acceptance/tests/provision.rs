@@ -244,26 +244,86 @@ fn docker_is_not_installed_against_the_users_will() {
     assert!(lab.has_machine("m1"));
 }
 
-/// The connection breaks, as when user data restarts the guest.
+/// The connection breaks at each step, as when user data restarts the guest.
 #[test]
 fn a_guest_that_restarts_meanwhile_is_waited_for() {
     let (lab, ip) = made(5);
     let engine = DockerEngine::start(ip, &lab.store(), "m1");
-    let once = lab.home().join("once");
-    let script = format!(
-        "[ -e {0} ] || {{ touch {0}; echo 'Connection to 127.0.115.5 closed by remote host.' >&2; exit 255; }}",
-        once.display()
+    let lost = |step: &str, then: &str| {
+        format!(
+            "[ -e {0}/{step} ] || {{ touch {0}/{step}; echo 'Connection to {ip} closed by remote host.' >&2; exit 255; }}; {then}",
+            lab.home().display()
+        )
+    };
+    let guest = [
+        (
+            "FAKE_GUEST_DETECT",
+            lost("detect", "detect | sed 's/^dockerd=.*/dockerd=/'"),
+        ),
+        ("FAKE_GUEST_INSTALL", lost("install", "true")),
+        ("FAKE_GUEST_CONFIGURE", lost("configure", "true")),
+    ];
+    let guest: Vec<_> = guest
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let outcome = host(&lab, &guest, &["provision", "m1"]);
+    outcome.ok();
+    for step in ["installing Docker", "setting up the Docker engine"] {
+        let told = format!(
+            "warning: {step}: the SSH connection to {ip} broke: Connection to {ip} closed by remote host.; going on when \
+             the machine answers again"
+        );
+        assert!(outcome.stderr.contains(&told), "{told}: {outcome:?}");
+    }
+    drop(engine);
+}
+
+/// A user whom the template does not let in, and a guest where nobody answers: the patience ends.
+#[test]
+fn a_guest_that_lets_nobody_in_is_given_up() {
+    let (lab, ip) = made(12);
+    let provision = ["provision", "m1", "--ssh-timeout", "1"];
+    let denied = "echo 'root@guest: Permission denied (publickey).' >&2; exit 255";
+    let outcome = host(&lab, &[("FAKE_GUEST_DETECT", denied)], &provision);
+    let error = outcome.fails(1);
+    let told = format!("waiting for SSH: root@{ip} does not let the machine's SSH key in");
+    assert!(error.contains(&told), "{error}");
+    assert!(
+        error.contains("hint: the driver's option for the SSH user"),
+        "{error}"
     );
-    let outcome = host(
-        &lab,
-        &[("FAKE_GUEST_CONFIGURE", &script)],
-        &["provision", "m1"],
+
+    let refused =
+        format!("echo 'ssh: connect to host {ip} port 22: Connection refused' >&2; exit 255");
+    let outcome = host(&lab, &[("FAKE_GUEST_DETECT", &refused)], &provision);
+    let error = outcome.fails(1);
+    assert!(
+        error.contains(&format!(
+            "waiting for SSH: {ip} port 22 does not answer to SSH: "
+        )),
+        "{error}"
     );
+    assert!(
+        error.contains("hint: look whether the machine runs"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_told() {
+    let (lab, ip) = made(13);
+    let engine = DockerEngine::start(ip, &lab.store(), "m1");
+    let guest = [(
+        "FAKE_GUEST_DETECT",
+        "detect | sed 's/^time=.*/time=1000000000/'",
+    )];
+    let outcome = host(&lab, &guest, &["provision", "m1"]);
     outcome.ok();
     assert!(
         outcome
             .stderr
-            .contains("going on when the machine answers again"),
+            .contains("warning: the clocks of the machine and of this computer are "),
         "{outcome:?}"
     );
     drop(engine);
