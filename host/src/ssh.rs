@@ -132,7 +132,10 @@ impl Error {
         // Until cloud-init has put the key there, a machine lets nobody in.
         matches!(
             self,
-            Self::Denied { .. } | Self::Unreachable { .. } | Self::Lost { .. }
+            Self::Denied { .. }
+                | Self::Unreachable { .. }
+                | Self::Lost { .. }
+                | Self::TimedOut { .. }
         )
     }
 }

@@ -23,6 +23,9 @@ pub use engine::Error as EngineError;
 /// How long a machine may take until it lets somebody in, if that is not said: docker-machine's 60 attempts, 3 s apart.
 pub const SSH_PATIENCE: Duration = Duration::from_secs(180);
 
+/// How long one attempt may take: one that hangs, in a machine that has just begun to start, must not be all.
+const SSH_ATTEMPT: Duration = Duration::from_secs(20);
+
 /// How long it takes between two attempts.
 const SSH_PAUSE: Duration = Duration::from_secs(1);
 
@@ -356,7 +359,7 @@ impl Run<'_> {
         let began = Instant::now();
         loop {
             let script = (include_str!("scripts/detect.sh"), false);
-            match self.script(step, script, &[], SCRIPT_TIME) {
+            match self.script(step, script, &[], SSH_ATTEMPT) {
                 Ok(output) => return Ok(Guest::parse(&output)),
                 Err(error) if error.is_passing() && began.elapsed() < self.wishes.ssh_patience => {
                     if self.cancel.wait(SSH_PAUSE) {

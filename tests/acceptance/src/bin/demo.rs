@@ -250,7 +250,10 @@ fn life_of_real_machine(stage: &Stage, lab: &RealLab, client: &Path) -> io::Resu
         command.env("MACHINE_STORAGE_PATH", lab.store());
         stage.run(command, &name, arguments)
     };
-    let docker = |arguments: &[&str]| stage.run(lab.docker_command("web-1"), "docker", arguments);
+    let docker_of = |machine: &str, arguments: &[&str]| {
+        stage.run(lab.docker_command(machine), "docker", arguments)
+    };
+    let docker = |arguments: &[&str]| docker_of("web-1", arguments);
     stage.heading(&format!("1. {name} makes a Docker host"))?;
     run(&[
         &["create", "--driver", "btcloud"],
@@ -288,6 +291,21 @@ fn life_of_real_machine(stage: &Stage, lab: &RealLab, client: &Path) -> io::Resu
     run(&["kill", "web-1"])?;
     run(&["ls"])?;
     run(&["rm", "-y", "web-1"])?;
+    stage.heading("4. btcloud-host does the same alone, and the other manages what it made")?;
+    let host = |arguments: &[&str]| {
+        let mut command = lab.command(program("btcloud-host"));
+        command.env_remove("BTCLOUD_NO_PROVISION");
+        stage.run(command, "btcloud-host", arguments)
+    };
+    host(&[&["run", "create", "web-2"], OPTIONS.as_slice()].concat())?;
+    lab.import_tiny_image("web-2");
+    docker_of("web-2", &["run", "--rm", "tiny", "/busybox", "uname", "-a"])?;
+    host(&["ls"])?;
+    run(&["ls"])?;
+    host(&["ssh", "web-2", "uptime"])?;
+    run(&["stop", "web-2"])?;
+    host(&["start", "web-2"])?;
+    host(&["rm", "-y", "web-2"])?;
     stage.inventory()
 }
 
