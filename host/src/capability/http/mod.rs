@@ -133,6 +133,9 @@ impl Http {
 
     /// Shows, to who wants to know it all, how a call ended.
     fn report(&self, called: &str, took: Duration, outcome: &Result<Response, Failure>) {
+        if !self.budget.admit_told_request() {
+            return;
+        }
         let end = match outcome {
             Ok(response) => format!("{}, {} bytes", response.status, response.body.len()),
             Err(failure) => clean(&failure.message, 1_000),
