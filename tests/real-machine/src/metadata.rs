@@ -113,9 +113,12 @@ struct Request {
     dom_u: Option<String>,
 }
 
+/// A status and a body.
+type Answer = (&'static str, Vec<u8>);
+
 fn listen(
     listener: TcpListener,
-    answer: impl Fn(&Request, IpAddr) -> (&'static str, Vec<u8>) + Send + Sync + 'static,
+    answer: impl Fn(&Request, IpAddr) -> Answer + Send + Sync + 'static,
 ) {
     let answer = Arc::new(answer);
     std::thread::spawn(move || {
@@ -129,10 +132,7 @@ fn listen(
     });
 }
 
-fn handle(
-    stream: &mut TcpStream,
-    answer: &dyn Fn(&Request, IpAddr) -> (&'static str, Vec<u8>),
-) -> io::Result<()> {
+fn handle(stream: &mut TcpStream, answer: &dyn Fn(&Request, IpAddr) -> Answer) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let client = stream.peer_addr()?.ip();
