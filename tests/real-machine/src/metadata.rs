@@ -116,6 +116,9 @@ struct Request {
     dom_u: Option<String>,
 }
 
+/// A status and a body.
+type Answer = (&'static str, Vec<u8>);
+
 fn listen(
     listener: TcpListener,
     answer: impl Fn(&Request, IpAddr) -> Answer + Send + Sync + 'static,
