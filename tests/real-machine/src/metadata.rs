@@ -21,9 +21,6 @@ const MAX_HEAD: usize = 16 << 10;
 /// How long a client may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A status and a body.
-type Answer = (&'static str, Vec<u8>);
-
 /// The data of the machines of a network, by address.
 #[derive(Debug, Default)]
 pub(crate) struct Directory(Mutex<HashMap<Ipv4Addr, Data>>);
