@@ -22,6 +22,17 @@ pub fn patience() -> Duration {
     }
 }
 
+/// A public address of real machines. Their ports are the usual ones, so that checkouts which are tested on the same computer
+/// at the same time have different addresses, by where they are.
+pub fn public_address(last: u8) -> Ipv4Addr {
+    let place = env!("CARGO_MANIFEST_DIR").bytes();
+    let place = place.fold(0_u32, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(byte.into())
+    });
+    let third = 130 + u8::try_from(place % 100).unwrap_or_default();
+    Ipv4Addr::new(127, 0, third, last)
+}
+
 /// A [`Lab`] whose machines are real. The programs in it use the genuine `ssh`.
 ///
 /// When it is dropped, or the test ends in any other way, its machines are gone.
@@ -66,7 +77,7 @@ impl RealLab {
         let laboratory = Laboratory::start(&program("real-machine"), &template)
             .unwrap_or_else(|error| panic!("{error}"));
         let keeper = laboratory.keeper();
-        let ip = Ipv4Addr::new(127, 0, 130, number.saturating_mul(10));
+        let ip = public_address(number.saturating_mul(10));
         let mut cloud = CloudConfig::default();
         for pool in &mut cloud.public_addresses {
             (pool.first, pool.count) = (ip, 10);

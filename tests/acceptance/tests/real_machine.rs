@@ -15,7 +15,7 @@ mod real_machine {
     use std::time::{Duration, Instant};
 
     use acceptance::client::Client;
-    use acceptance::real::{RealLab, patience};
+    use acceptance::real::{RealLab, patience, public_address};
     use acceptance::{OPTIONS, Outcome, program, signal};
     use real_machine::Kind;
     use rustix::process::Signal;
@@ -420,10 +420,7 @@ mod real_machine {
                 .arg("cloud")
                 .arg("--cache")
                 .arg(image.parent().unwrap())
-                .args([
-                    "--public-address",
-                    &Ipv4Addr::new(127, 0, 130, 200).to_string(),
-                ])
+                .args(["--public-address", &public_address(200).to_string()])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()
