@@ -9,7 +9,7 @@ mod real_machine {
     use std::collections::BTreeSet;
     use std::fs;
     use std::io::{BufRead as _, BufReader, Read as _};
-    use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+    use std::net::{SocketAddr, TcpStream};
     use std::path::{Path, PathBuf};
     use std::process::{Child, Command, Stdio};
     use std::time::{Duration, Instant};
