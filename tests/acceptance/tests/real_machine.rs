@@ -136,7 +136,7 @@ mod real_machine {
     );
 
     fn btcloud_host_makes_a_docker_host_which_either_tool_controls(client: &Client) {
-        let lab = RealLab::start(3);
+        let lab = RealLab::start(2);
         let before = lab.cloud.inventory();
         let create = [&["run", "create", "m1", "-v"], OPTIONS.as_slice()];
         let created = host(&lab, &create.concat());
@@ -192,7 +192,7 @@ mod real_machine {
     );
 
     fn btcloud_host_controls_what_a_client_has_made(client: &Client) {
-        let lab = RealLab::start(4);
+        let lab = RealLab::start(3);
         let before = lab.cloud.inventory();
         let create = [
             &["create", "--driver", "btcloud"],
@@ -217,7 +217,7 @@ mod real_machine {
     /// What can be wrong with a guest, and what is told of it; each is mended, and another run does it.
     #[test]
     fn troubles_of_a_guest_are_told_and_pass() {
-        let lab = RealLab::start(5);
+        let lab = RealLab::start(4);
         lab.run(&[&["create", "m1"], OPTIONS.as_slice()].concat())
             .ok();
         let troubled = |what: &str, told: &[&str]| {
@@ -267,7 +267,7 @@ mod real_machine {
     /// A guest that starts again in the middle, as user data may have it.
     #[test]
     fn a_guest_that_restarts_while_it_is_set_up_is_set_up() {
-        let lab = RealLab::start(6);
+        let lab = RealLab::start(5);
         lab.run(&[&["create", "m1"], OPTIONS.as_slice()].concat())
             .ok();
         // The restart comes while Docker is being installed.
@@ -294,7 +294,7 @@ mod real_machine {
 
     #[test]
     fn machines_of_a_network_have_their_own_data_and_see_each_other() {
-        let lab = RealLab::start(2);
+        let lab = RealLab::start(6);
         let script = lab.home().join("script");
         fs::write(
             &script,
@@ -333,7 +333,7 @@ mod real_machine {
 
     #[test]
     fn static_nat_leads_to_a_machine_and_the_firewall_keeps_others_out() {
-        let lab = RealLab::start(3);
+        let lab = RealLab::start(7);
         let own = [
             "--btcloud-address",
             "static-nat",
@@ -362,7 +362,7 @@ mod real_machine {
 
     #[test]
     fn nothing_stays_of_a_laboratory_that_ends() {
-        let lab = RealLab::start(4);
+        let lab = RealLab::start(8);
         lab.run(&[&["create", "m1"], OPTIONS.as_slice()].concat())
             .ok();
         lab.ssh("m1", "true").ok();
