@@ -195,7 +195,10 @@ fn of_store(data: &[u8]) -> bool {
         Ok(loaded) => loaded,
         Err(error) => {
             assert!(
-                matches!(error, Error::Corrupt { .. } | Error::Record(_)),
+                matches!(
+                    error,
+                    Error::Corrupt { .. } | Error::StoreVersion { .. } | Error::Record(_)
+                ),
                 "{error:?}"
             );
             assert_eq!(fs::read(&path).expect("a file"), data);
