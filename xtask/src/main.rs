@@ -1,8 +1,9 @@
 //! The project's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask lint`, `cargo xtask fuzz`,
-//! `cargo xtask build`.
+//! `cargo xtask bench`, `cargo xtask build`.
 //!
 //! Each does all its set-up itself. It uses nothing but the standard library, so that it is built in a second.
 
+mod bench;
 mod demo;
 mod fuzz;
 #[path = "../../host/build/remap.rs"]
@@ -20,6 +21,7 @@ Usage: cargo xtask CHORE
   test   run every test of the workspace; says what it skips and why
   lint   check formatting and lints
   fuzz   fuzz what peers send, each target for 60 s or the seconds given; installs cargo-fuzz if it is missing
+  bench  measure what the sandbox and the plugin cost, in a release build
   build  build the programs, and the driver components into target/components";
 
 /// Why a chore failed, for the one who started it.
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["lint"] => lint(),
         ["fuzz"] => fuzz::run_all(None),
         ["fuzz", seconds] => fuzz::run_all(Some(seconds)),
+        ["bench"] => bench::run_all(),
         ["build"] => setup::build().and_then(|()| setup::components()),
         _ => Err(USAGE.to_owned()),
     };
