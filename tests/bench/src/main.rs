@@ -254,7 +254,7 @@ fn operations(report: &Report) -> Figures {
     report.row(&[&"100 creates at once", our_time, time, &""]);
     report.row(&[&"… peak memory of the process", our_memory, memory, &""]);
 
-    report.table("Parts, processor time but for the first", &["part", "time"]);
+    report.table("Parts, processor time", &["part", "time"]);
     let part = |what: &str, sample: Sample| {
         report.row(&[&what, &sample]);
         sample.median()
