@@ -1,8 +1,9 @@
 //! The project's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask lint`, `cargo xtask fuzz`,
-//! `cargo xtask build`.
+//! `cargo xtask bench`, `cargo xtask build`.
 //!
 //! Each does all its set-up itself. It uses nothing but the standard library, so that it is built in a second.
 
+mod bench;
 mod demo;
 mod fuzz;
 mod real_machine;
@@ -23,6 +24,7 @@ Usage: cargo xtask CHORE
   lint   check formatting and lints
   fuzz   fuzz what is read from outside, each target for 60 s or the seconds given, or one target
          that is named after them; installs cargo-fuzz if it is missing
+  bench  measure what the sandbox and the plugin cost, in a release build
   build  build the programs, and the driver components into target/components";
 
 /// Why a chore failed, for the one who started it.
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["fuzz"] => fuzz::run_all(None, None),
         ["fuzz", seconds] => fuzz::run_all(Some(seconds), None),
         ["fuzz", seconds, target] => fuzz::run_all(Some(seconds), Some(target)),
+        ["bench"] => bench::run_all(),
         ["build"] => setup::build().and_then(|()| setup::components()),
         _ => Err(USAGE.to_owned()),
     };

@@ -127,12 +127,17 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
 }
 
 /// Builds a program in Go, a package in a module of `tests/clients`, with Go's ordinary tools.
-fn build_go_client(name: &str, package: &str) -> Result<PathBuf> {
+pub(crate) fn build_go_client(name: &str, package: &str) -> Result<PathBuf> {
+    build_go(name, package, name)
+}
+
+/// The same, as a program of another name.
+pub(crate) fn build_go(name: &str, package: &str, program: &str) -> Result<PathBuf> {
     if !is_installed("go") {
         return Err("Go is not installed".to_owned());
     }
     let module = root().join("tests/clients").join(name);
-    let program = target_dir().join("clients").join(name);
+    let program = target_dir().join("clients").join(program);
     println!("Building {name} with Go");
     let mut go = Command::new("go");
     go.arg("build")

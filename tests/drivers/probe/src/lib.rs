@@ -178,6 +178,12 @@ fn attempt(machine: &Machine) -> Result<(), Error> {
         "options" => fail(format!("{:?}", machine.options)),
         "fail" | "fail-and-leave" => fail("no\u{1b}[2J good"),
         "panic" => panic!("out of cheese"),
+        "calls" => {
+            for _ in 0..10_000 {
+                std::hint::black_box(clock::now());
+            }
+            Ok(())
+        }
         "loop" => loop {
             std::hint::black_box(());
         },
