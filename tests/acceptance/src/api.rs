@@ -66,6 +66,17 @@ impl Api<'_> {
 /// If it is refused.
 #[track_caller]
 pub fn request(cloud: &Simulator, command: &str, parameters: &[(&str, &str)]) -> Value {
+    let answer: Value = serde_json::from_str(&exchange(cloud, command, parameters)).expect("JSON");
+    answer[format!("{}response", command.to_lowercase())].clone()
+}
+
+/// Calls a command as the cloud's first account, and tells its answer as it came.
+///
+/// # Panics
+///
+/// If it is refused.
+#[track_caller]
+pub fn exchange(cloud: &Simulator, command: &str, parameters: &[(&str, &str)]) -> String {
     let mut all = vec![("command", command)];
     all.extend([("apikey", cloud.api_key()), ("response", "json")]);
     all.extend_from_slice(parameters);
@@ -88,6 +99,5 @@ pub fn request(cloud: &Simulator, command: &str, parameters: &[(&str, &str)]) ->
     stream.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("HTTP");
     assert!(head.starts_with("HTTP/1.1 200 "), "{command}: {answer}");
-    let answer: Value = serde_json::from_str(body).expect("JSON");
-    answer[format!("{}response", command.to_lowercase())].clone()
+    body.to_owned()
 }

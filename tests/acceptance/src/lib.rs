@@ -16,12 +16,13 @@ pub mod virtual_lab;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use cloudstack_simulator::{Behaviour, Builder, CloudConfig, Fault, Simulator};
+use cloudstack_simulator::{Behaviour, Builder, Cidr, CloudConfig, Fault, Simulator};
 use tempfile::TempDir;
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -254,6 +255,55 @@ impl Lab {
     pub fn create(&self, name: &str, options: &[&str]) {
         self.run(&[&["create", name], OPTIONS.as_slice(), options].concat())
             .ok();
+    }
+
+    /// A user of a cloud whose jobs take no time and whose network `shared-lan` has room for thousands of machines.
+    pub fn spacious() -> Self {
+        Self::with(
+            |behaviour| behaviour.job_time = Duration::ZERO,
+            |cloud| {
+                let mut networks = cloud.networks.iter_mut();
+                let shared = networks.find(|network| network.name == "shared-lan");
+                let base = Ipv4Addr::new(127, 16, 0, 0);
+                shared.expect("the network").cidr = Cidr::new(base, 16).expect("a range");
+            },
+        )
+    }
+
+    /// Makes that many machines, `web-1` and so on, as they are after as many creations.
+    pub fn create_many(&self, machines: usize) {
+        self.create("web-1", &["--btcloud-network", "shared-lan"]);
+        let list = api::request(&self.cloud, "listVirtualMachines", &[]);
+        let vm = &list["virtualmachine"][0];
+        let id = |member: &str| vm[member].as_str().expect("an id");
+        let network = vm["nic"][0]["networkid"].as_str().expect("a network");
+        for number in 2..=machines {
+            let name = format!("web-{number}");
+            let parameters = [
+                ("zoneid", id("zoneid")),
+                ("templateid", id("templateid")),
+                ("serviceofferingid", id("serviceofferingid")),
+                ("networkids", network),
+                ("name", name.as_str()),
+            ];
+            let made = api::request(&self.cloud, "deployVirtualMachine", &parameters);
+            self.copy("web-1", &name, |config| {
+                config["Driver"]["VmId"] = made["id"].clone();
+            });
+        }
+    }
+
+    /// Has the store know a machine under another name too, with changes to what is stored.
+    pub fn copy(&self, from: &str, to: &str, change: impl FnOnce(&mut serde_json::Value)) {
+        let (source, target) = (self.machine_directory(from), self.machine_directory(to));
+        fs::create_dir_all(&target).expect("a directory");
+        let secrets = "secrets.json";
+        fs::copy(source.join(secrets), target.join(secrets)).expect("a file");
+        let mut config = self.config(from);
+        config["Name"] = to.into();
+        config["Driver"]["MachineName"] = to.into();
+        change(&mut config);
+        fs::write(target.join("config.json"), config.to_string()).expect("a file");
     }
 
     /// `btcloud-host run`, to be given arguments.

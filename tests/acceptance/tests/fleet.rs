@@ -2,11 +2,9 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use acceptance::api::request;
 use acceptance::{Lab, Outcome, PROBE, program};
-use cloudstack_simulator::Cidr;
 use serde_json::{Value, json};
 
 /// The rows as `ls --format json` tells them.
@@ -18,18 +16,6 @@ fn rows(outcome: &Outcome) -> Vec<Value> {
 fn row<'r>(rows: &'r [Value], name: &str) -> &'r Value {
     let found = rows.iter().find(|row| row["name"] == name);
     found.unwrap_or_else(|| panic!("{name} is not in {rows:?}"))
-}
-
-/// Has the store know a machine under another name too, with changes to what is stored.
-fn copy(lab: &Lab, from: &str, to: &str, change: impl FnOnce(&mut Value)) {
-    let (source, target) = (lab.machine_directory(from), lab.machine_directory(to));
-    fs::create_dir_all(&target).unwrap();
-    fs::copy(source.join("secrets.json"), target.join("secrets.json")).unwrap();
-    let mut config = lab.config(from);
-    config["Name"] = json!(to);
-    config["Driver"]["MachineName"] = json!(to);
-    change(&mut config);
-    fs::write(target.join("config.json"), config.to_string()).unwrap();
 }
 
 #[test]
@@ -109,36 +95,8 @@ fn filters_narrow_by_kind_and_widen_within_one() {
 
 #[test]
 fn a_thousand_machines_of_an_account_take_three_calls_at_most() {
-    let lab = Lab::with(
-        |behaviour| behaviour.job_time = Duration::ZERO,
-        |cloud| {
-            let shared = cloud.networks.iter_mut().find(|n| n.name == "shared-lan");
-            shared.unwrap().cidr = Cidr::new("127.16.0.0".parse().unwrap(), 16).unwrap();
-        },
-    );
-    lab.create("web-1", &["--btcloud-network", "shared-lan"]);
-    lab.cloud.clear_requests();
-    // Others like it, made as others make them.
-    let own = lab.config("web-1")["Driver"]["VmId"].clone();
-    let list = request(&lab.cloud, "listVirtualMachines", &[]);
-    let vm = &list["virtualmachine"][0];
-    assert_eq!(vm["id"], own);
-    let network = vm["nic"][0]["networkid"].as_str().unwrap();
-    let id = |member: &str| vm[member].as_str().unwrap();
-    for number in 2..=1_000 {
-        let name = format!("web-{number}");
-        let parameters = [
-            ("zoneid", id("zoneid")),
-            ("templateid", id("templateid")),
-            ("serviceofferingid", id("serviceofferingid")),
-            ("networkids", network),
-            ("name", name.as_str()),
-        ];
-        let made = request(&lab.cloud, "deployVirtualMachine", &parameters);
-        copy(&lab, "web-1", &name, |config| {
-            config["Driver"]["VmId"] = made["id"].clone();
-        });
-    }
+    let lab = Lab::spacious();
+    lab.create_many(1_000);
     lab.cloud.clear_requests();
     let begin = Instant::now();
     let rows = rows(&lab.cli(&["ls", "--format", "json"]));
@@ -158,21 +116,21 @@ fn what_is_wrong_with_one_endpoint_or_file_hides_no_other_machine() {
     // An endpoint that takes connections and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_url = format!("http://{}/client/api", silent.local_addr().unwrap());
-    copy(&lab, "good", "silent", |config| {
+    lab.copy("good", "silent", |config| {
         config["Driver"]["ApiURL"] = json!(silent_url);
         config["Driver"]["Endpoint"] = json!(silent_url);
     });
-    copy(&lab, "good", "dead", |config| {
+    lab.copy("good", "dead", |config| {
         config["Driver"]["ApiURL"] = json!("http://127.0.0.1:1/client/api");
         config["Driver"]["Endpoint"] = json!("http://127.0.0.1:1/client/api");
     });
-    copy(&lab, "good", "broken", |_| ());
+    lab.copy("good", "broken", |_| ());
     fs::write(lab.machine_directory("broken").join("config.json"), "{").unwrap();
-    copy(&lab, "good", "vb", |config| {
+    lab.copy("good", "vb", |config| {
         *config = json!({"ConfigVersion": 3, "DriverName": "virtualbox", "Name": "vb",
             "Driver": {"MachineName": "vb", "IPAddress": "192.168.99.100", "VBoxManager": {}}});
     });
-    copy(&lab, "good", "gone", |config| {
+    lab.copy("good", "gone", |config| {
         config["Driver"]["VmId"] = json!("2b4cfa9e-7d3c-4b8c-8f5a-000000000000");
     });
     let mut host = lab.command(program("btcloud-host"));

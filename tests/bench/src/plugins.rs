@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use acceptance::{Lab, OPTIONS};
+use cloudstack_simulator::RequestRecord;
 use netrpc::gob::{Type, Value};
 use netrpc::rpc::{Client, EMPTY, Settings};
 use serde_json::{Value as Json, json};
@@ -138,6 +139,43 @@ impl Bench {
         assert_eq!(running.count(), machines, "{output:?}");
         taken
     }
+}
+
+/// `btcloud-host ls`, which has to show that many machines as running.
+pub(crate) fn ls_by_ourselves(lab: &Lab, machines: usize) -> Duration {
+    let mut command = lab.command(acceptance::program("btcloud-host"));
+    command.arg("ls");
+    let begin = Instant::now();
+    let output = command.output().expect("the command line");
+    let taken = begin.elapsed();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let running = shown.lines().filter(|line| line.contains(" Running "));
+    assert_eq!(running.count(), machines, "{output:?}");
+    taken
+}
+
+/// The calls of the API that an action makes.
+pub(crate) fn calls_of<T>(lab: &Lab, action: impl FnOnce() -> T) -> Vec<RequestRecord> {
+    lab.cloud.clear_requests();
+    action();
+    lab.cloud.requests()
+}
+
+/// Makes these calls again, one after the other, and does nothing with the answers.
+pub(crate) fn call_all(lab: &Lab, calls: &[RequestRecord]) -> Duration {
+    time(|| {
+        for call in calls {
+            // What belongs to the signature is made anew.
+            let old = ["apikey", "signature", "signatureversion", "expires"];
+            let parameters: Vec<_> = call
+                .parameters
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .filter(|(name, _)| !old.contains(&name.to_lowercase().as_str()))
+                .collect();
+            acceptance::api::exchange(&lab.cloud, &call.command, &parameters);
+        }
+    })
 }
 
 impl Plugin {
