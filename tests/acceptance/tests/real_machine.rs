@@ -211,6 +211,11 @@ mod real_machine {
         }
         wait_for("Docker", || lab.docker("m1", &tiny).code == 0);
         host(&lab, &["rm", "-y", "m1"]).ok();
+        // The next one gets the address of the one before.
+        let next = [&["create", "m2"], OPTIONS.as_slice()];
+        lab.run(&next.concat()).ok();
+        wait_for("SSH", || lab.ssh("m2", "hostname").stdout == "m2");
+        host(&lab, &["rm", "-y", "m2"]).ok();
         assert_eq!(lab.cloud.inventory(), before);
     }
 

@@ -11,7 +11,7 @@ use crate::{Error, Kind, run};
 
 /// What is in it: what cloud images have, and Docker.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,udev,kmod,cloud-init,openssh-server,sudo,docker.io,iptables,ca-certificates,\
-    curl,wget,iproute2,iputils-ping,netbase,net-tools,procps,e2fsprogs,busybox-static,dnsmasq-base";
+    curl,wget,iproute2,iputils-ping,netbase,net-tools,procps,e2fsprogs,busybox-static,dnsmasq-base,dnsmasq-utils";
 
 /// What QEMU needs besides: a kernel, and what finds the root disk for it.
 const KERNEL_PACKAGES: &str = "linux-image-cloud-amd64,initramfs-tools";
@@ -25,6 +25,9 @@ const BUILD: &str = include_str!("../guest/build.sh");
 
 /// Makes the disk of a QEMU guest. Arguments: the image's directory.
 const DISK: &str = include_str!("../guest/disk.sh");
+
+/// How long that may take, in seconds: package servers may be slow, but somebody waits.
+const BUILD_LIMIT: &str = "900";
 
 /// An image: the root file system in `root`; for QEMU the disk, the kernel and its initial file system as well.
 #[derive(Clone, Debug)]
@@ -56,7 +59,7 @@ impl Image {
         let directory = cache.join(recipe(kind, &sources)?);
         let image = Self::at(&directory, kind);
         // One builds, and others wait for it.
-        let lock = cache.join("lock");
+        let lock = cache.join(format!("{}.lock", kind.name()));
         let lock = File::create(&lock).map_err(Error::file(&lock))?;
         lock.lock().map_err(Error::file(cache))?;
         if !directory.is_dir() {
@@ -67,7 +70,8 @@ impl Image {
     }
 
     fn build(&self, cache: &Path, sources: &[PathBuf]) -> Result<(), Error> {
-        let (room, partial) = (cache.join("room"), cache.join("partial"));
+        let room = cache.join("room");
+        let partial = cache.join(format!("{}.partial", self.kind.name()));
         fs::create_dir_all(&room).map_err(Error::file(&room))?;
         if partial.exists() {
             fs::remove_dir_all(&partial).map_err(Error::file(&partial))?;
@@ -77,7 +81,8 @@ impl Image {
             Kind::Namespaces => PACKAGES.to_owned(),
             Kind::Qemu => format!("{PACKAGES},{KERNEL_PACKAGES}"),
         };
-        run(Command::new("unshare")
+        run(Command::new("timeout")
+            .args(["--signal=KILL", BUILD_LIMIT, "unshare"])
             .args(["--mount", "--propagation", "private", "--pid", "--fork"])
             .args(["--kill-child=KILL", "--mount-proc", "sh", "-c", BUILD, "sh"])
             .args([&room, &partial])

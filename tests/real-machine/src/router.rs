@@ -9,8 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::metadata::{self, Directory};
 use cloudstack_simulator::{Guest, GuestNic};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::metadata::{self, Directory};
 
 const SCRIPT: &str = include_str!("../guest/router.sh");
 
@@ -19,6 +21,8 @@ const SCRIPT: &str = include_str!("../guest/router.sh");
 pub(crate) struct Router {
     process: Child,
     namespace: Arc<File>,
+    /// The file system that has dnsmasq.
+    root: PathBuf,
     reservations: PathBuf,
     directory: Arc<Directory>,
     next_link: u32,
@@ -61,6 +65,7 @@ impl Router {
         let router = Self {
             process,
             namespace: Arc::new(namespace),
+            root: root.to_owned(),
             reservations,
             directory,
             next_link: 0,
@@ -91,8 +96,8 @@ impl Router {
         let address = inside(nic.address);
         self.directory.put(address, guest, nic);
         let line = format!("{},{address},{},infinite\n", nic.mac, guest.name);
-        // dnsmasq reads new files by itself.
         fs::write(self.reservations.join(&guest.id), line).map_err(|error| error.to_string())?;
+        self.reread_reservations().map_err(|e| e.to_string())?;
         let link = format!("g{}", self.next_link);
         self.next_link = self.next_link.wrapping_add(1);
         // Otherwise connections to a guest that is only starting would wait for the kernel to ask for it again.
@@ -111,6 +116,26 @@ impl Router {
         self.directory.remove(inside(nic.address));
         // It may never have come so far.
         let _ = fs::remove_file(self.reservations.join(&guest.id));
+        // Its address may be the next guest's, which would not get one that is reserved or leased to another.
+        let _ = self.reread_reservations();
+        // As CloudStack's own router does. It fails if there is no lease.
+        let _ = crate::run(
+            Command::new("nsenter")
+                .arg(format!("--net=/proc/{}/ns/net", self.process()))
+                .arg("chroot")
+                .arg(&self.root)
+                .args(["/usr/bin/dhcp_release", "br0"])
+                .args([&inside(nic.address).to_string(), &nic.mac]),
+        );
+    }
+
+    /// Has dnsmasq forget what it knows of reservations, and read them anew.
+    fn reread_reservations(&self) -> io::Result<()> {
+        let process = i32::try_from(self.process.id())
+            .ok()
+            .and_then(Pid::from_raw);
+        let process = process.ok_or(io::ErrorKind::NotFound)?;
+        Ok(kill_process(process, Signal::HUP)?)
     }
 }
 
