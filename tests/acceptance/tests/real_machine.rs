@@ -214,7 +214,7 @@ mod real_machine {
         // The next one gets the address of the one before.
         let next = [&["create", "m2"], OPTIONS.as_slice()];
         lab.run(&next.concat()).ok();
-        wait_for("SSH", || lab.ssh("m2", "hostname").stdout == "m2");
+        assert_eq!(lab.ssh("m2", "hostname").ok(), "m2");
         host(&lab, &["rm", "-y", "m2"]).ok();
         assert_eq!(lab.cloud.inventory(), before);
     }
