@@ -77,6 +77,16 @@ pub fn cache_directory() -> PathBuf {
     program_directory().join("cache-of-tests")
 }
 
+/// The most memory in bytes that a process has had so far, where the system tells.
+pub fn peak_memory(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
 /// A program of the workspace.
 pub fn program(name: &str) -> PathBuf {
     let program = program_directory().join(name);
@@ -275,6 +285,7 @@ impl Lab {
         self.create("web-1", &["--btcloud-network", "shared-lan"]);
         let list = api::request(&self.cloud, "listVirtualMachines", &[]);
         let vm = &list["virtualmachine"][0];
+        assert_eq!(vm["id"], self.config("web-1")["Driver"]["VmId"]);
         let id = |member: &str| vm[member].as_str().expect("an id");
         let network = vm["nic"][0]["networkid"].as_str().expect("a network");
         for number in 2..=machines {

@@ -190,7 +190,6 @@ fn against_go(bench: &Bench, go: &Plugin, report: &Report) -> AgainstGo {
         let other = median(|| bench.memory(go, question));
         let ratio = ours as f64 / other as f64;
         let what = format!("peak memory after {question}");
-        let mib = |kib| format!("{:.1} MiB", kib as f64 / 1024.0);
         let shown = format!("{ratio:.2}");
         report.row(&[&what, &mib(ours), &mib(other), &shown]);
         ratio
@@ -205,6 +204,11 @@ fn against_go(bench: &Bench, go: &Plugin, report: &Report) -> AgainstGo {
         session: saved,
         memory,
     }
+}
+
+/// A size in bytes, shown in MiB.
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 fn median(mut measure: impl FnMut() -> u64) -> u64 {
@@ -352,6 +356,6 @@ fn make_at_once(form: &str) {
     let directory = tempfile::tempdir().expect("a directory");
     let operations = Operations::new(&url, &api_key, &secret_key, directory.path());
     let taken = operations.create_at_once(AT_ONCE, form);
-    let kib = plugins::peak_memory("/proc/self/status");
-    println!("{}\t{:.1} MiB", shown(taken), kib as f64 / 1024.0);
+    let memory = acceptance::peak_memory(std::process::id()).expect("this process");
+    println!("{}\t{}", shown(taken), mib(memory));
 }

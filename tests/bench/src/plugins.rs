@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
-use acceptance::{Lab, OPTIONS};
+use acceptance::{Lab, OPTIONS, peak_memory};
 use cloudstack_simulator::RequestRecord;
 use netrpc::gob::{Type, Value};
 use netrpc::rpc::{Client, EMPTY, Settings};
@@ -76,10 +76,10 @@ impl Bench {
         time(|| self.ask(plugin, question).end())
     }
 
-    /// The most memory that a process holds until it has answered a question, in KiB.
+    /// The most memory that a process holds until it has answered a question, in bytes.
     pub(crate) fn memory(&self, plugin: &Plugin, question: &str) -> u64 {
         let running = self.ask(plugin, question);
-        let memory = peak_memory(&format!("/proc/{}/status", running.process.id()));
+        let memory = peak_memory(running.process.id()).expect("a process");
         running.end();
         memory
     }
@@ -185,14 +185,6 @@ impl Plugin {
     }
 }
 
-/// The `VmHWM` of a process in KiB, from its `/proc/…/status`.
-pub(crate) fn peak_memory(status: &str) -> u64 {
-    let status = fs::read_to_string(status).expect("the process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    kib.expect("a line with VmHWM")
-}
-
 /// A plugin that runs.
 struct Running {
     process: Child,
@@ -204,11 +196,10 @@ struct Running {
 
 impl Running {
     fn start(lab: &Lab, plugin: &Plugin) -> Self {
-        let mut process = Command::new(&plugin.program)
-            .envs(environment(lab))
+        let mut process = lab
+            .command(&plugin.program)
             .env("MACHINE_PLUGIN_TOKEN", "42")
             .env("MACHINE_PLUGIN_DRIVER_NAME", plugin.name)
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -265,13 +256,4 @@ impl Drop for Running {
         drop(self.process.kill());
         drop(self.process.wait());
     }
-}
-
-/// The variables of a user's commands.
-fn environment(lab: &Lab) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-    let command = lab.command("");
-    let variables = command.get_envs();
-    variables
-        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-        .collect()
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::router::command_at;
 use crate::{Image, Kind, cgroups, lock, run, wait_until};
 
 const BOOT: &str = include_str!("../guest/boot.sh");
@@ -286,9 +287,8 @@ impl Machine {
     fn qemu(&self) -> Result<Command, String> {
         let plan = &self.plan;
         let cable = plan.cables.first().ok_or("a guest without a network")?;
-        let mut command = Command::new("nsenter");
+        let mut command = command_at(cable.router);
         command
-            .arg(format!("--net=/proc/{}/ns/net", cable.router))
             .args(["sh", "-c", QEMU, "qemu"])
             .args([plan.image.directory(), &plan.directory])
             .args([plan.cpus.to_string(), plan.memory_mib.to_string()])

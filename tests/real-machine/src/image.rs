@@ -26,7 +26,7 @@ const BUILD: &str = include_str!("../guest/build.sh");
 /// Makes the disk of a QEMU guest. Arguments: the image's directory.
 const DISK: &str = include_str!("../guest/disk.sh");
 
-/// How long that may take, in seconds: package servers may be slow, but somebody waits.
+/// How long the root file system may take to be made, in seconds: package servers may be slow, but somebody waits.
 const BUILD_LIMIT: &str = "900";
 
 /// An image: the root file system in `root`; for QEMU the disk, the kernel and its initial file system as well.

@@ -102,8 +102,7 @@ impl Router {
         self.next_link = self.next_link.wrapping_add(1);
         // Otherwise connections to a guest that is only starting would wait for the kernel to ask for it again.
         crate::run(
-            Command::new("nsenter")
-                .arg(format!("--net=/proc/{}/ns/net", self.process()))
+            command_at(self.process())
                 .args(["ip", "neighbour", "replace"])
                 .args([&address.to_string(), "lladdr", &nic.mac])
                 .args(["dev", "br0", "nud", "permanent"]),
@@ -120,8 +119,7 @@ impl Router {
         let _ = self.reread_reservations();
         // As CloudStack's own router does. It fails if there is no lease.
         let _ = crate::run(
-            Command::new("nsenter")
-                .arg(format!("--net=/proc/{}/ns/net", self.process()))
+            command_at(self.process())
                 .arg("chroot")
                 .arg(&self.root)
                 .args(["/usr/bin/dhcp_release", "br0"])
@@ -137,6 +135,13 @@ impl Router {
         let process = process.ok_or(io::ErrorKind::NotFound)?;
         Ok(kill_process(process, Signal::HUP)?)
     }
+}
+
+/// The beginning of a command that runs in the network namespace of a process.
+pub(crate) fn command_at(process: u32) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/proc/{process}/ns/net"));
+    command
 }
 
 /// Does something in a network namespace, by a thread of its own.

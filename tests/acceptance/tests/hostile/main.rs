@@ -1166,19 +1166,11 @@ fn every_attack_fails_as_it_should() {
     std::io::stderr().write_all(line.as_bytes()).unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     assert!(open_files() <= open + 20, "files are left open");
-    let peak = peak_memory();
+    let peak = acceptance::peak_memory(std::process::id()).unwrap_or_default();
     assert!(peak < 1 << 30, "the host used {peak} bytes of memory");
 }
 
 /// The files that this process has open.
 fn open_files() -> usize {
     fs::read_dir("/dev/fd").map_or(0, Iterator::count)
-}
-
-/// The most memory that this process had, where the system tells.
-fn peak_memory() -> usize {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
-    kilobytes.unwrap_or_default() * 1024
 }
