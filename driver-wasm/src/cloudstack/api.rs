@@ -265,7 +265,9 @@ impl<'h> Cloud<'h> {
             let params = self.scoped(params);
             return self.client.list(command, &params.as_slice(), member);
         }
-        self.all(command, &self.scoped(params), member)
+        // Of what takes the cloud time to find out and fills most of an answer, only this is needed.
+        let params = self.scoped(params).option("details", Some("nics"));
+        self.all(command, &params, member)
     }
 
     /// A network; nothing if the account does not see such a one.

@@ -70,22 +70,29 @@ impl Access {
 struct Survey<'h> {
     cloud: Cloud<'h>,
     project: Option<String>,
+    /// In the order of their ids.
     vms: Result<Vec<VirtualMachine>, Error>,
-    /// All rules of the account, once they were needed.
-    rules: Option<Vec<PortForwardingRule>>,
+    rules: Rules,
 }
+
+/// All port forwarding rules of the account, once they were needed.
+#[derive(Default)]
+struct Rules(Option<Vec<PortForwardingRule>>);
 
 impl<'h> Survey<'h> {
     fn begin(cloud: Cloud<'h>, project: Option<&str>, is_single: bool) -> Self {
-        let vms = match is_single {
+        let mut vms = match is_single {
             true => Ok(Vec::new()),
             false => cloud.all_virtual_machines(),
         };
+        if let Ok(vms) = &mut vms {
+            vms.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        }
         Self {
             cloud,
             project: project.map(str::to_owned),
             vms,
-            rules: None,
+            rules: Rules::default(),
         }
     }
 
@@ -96,31 +103,46 @@ impl<'h> Survey<'h> {
         is_single: bool,
     ) -> Result<MachineStatus, types::Error> {
         let access = Access::of(machine, saved)?;
+        let found;
         let vm = if is_single {
-            find(&self.cloud, machine, saved)?
+            found = find(&self.cloud, machine, saved)?;
+            found.as_ref()
         } else {
-            self.listed(machine, saved)?
+            let vms = self.vms.as_deref().map_err(Error::clone)?;
+            listed(vms, machine, saved)
         };
         let Some(vm) = vm.filter(|vm| !vm.state.is_gone()) else {
             return Ok(access.at(State::NotFound, None));
         };
-        let address = self.address(&vm, saved)?;
+        let address = self.rules.address(&self.cloud, vm, saved)?;
         Ok(access.at(vm.state.state(), address))
     }
+}
 
-    fn listed(&self, machine: &Machine, saved: &Saved) -> Result<Option<VirtualMachine>, Error> {
-        let is_it = |vm: &&VirtualMachine| match (saved.vm_id(), saved.key_pair()) {
-            (Some(id), _) => vm.id == id,
-            (None, Some(key_pair)) => vm.name == machine.name && vm.has_key_pair(key_pair),
-            (None, None) => false,
-        };
-        let vms = self.vms.as_ref().map_err(Error::clone)?;
-        Ok(vms.iter().find(is_it).cloned())
+/// The virtual machine of a machine, among those of the account in the order of their ids.
+fn listed<'v>(
+    vms: &'v [VirtualMachine],
+    machine: &Machine,
+    saved: &Saved,
+) -> Option<&'v VirtualMachine> {
+    if let Some(id) = saved.vm_id() {
+        let index = vms.binary_search_by(|vm| vm.id.as_str().cmp(id)).ok()?;
+        return vms.get(index);
     }
+    let key_pair = saved.key_pair()?;
+    vms.iter()
+        .find(|vm| vm.name == machine.name && vm.has_key_pair(key_pair))
+}
 
+impl Rules {
     /// The address under which a virtual machine is reached. For one that the driver of 2016 made in an isolated
     /// network it is not saved: there it is the one of its forwarded ports.
-    fn address(&mut self, vm: &VirtualMachine, saved: &Saved) -> Result<Option<String>, Error> {
+    fn address(
+        &mut self,
+        cloud: &Cloud<'_>,
+        vm: &VirtualMachine,
+        saved: &Saved,
+    ) -> Result<Option<String>, Error> {
         if let Some(address) = saved.address() {
             return Ok(Some(address.to_owned()));
         }
@@ -134,15 +156,15 @@ impl<'h> Survey<'h> {
         if vm.state.state() != State::Running {
             return Ok(None);
         }
-        let rules = match self.rules.take() {
+        let rules = match self.0.take() {
             Some(rules) => rules,
-            None => self.cloud.port_forwarding_rules(None)?,
+            None => cloud.port_forwarding_rules(None)?,
         };
         let leads_here = |rule: &&PortForwardingRule| {
             rule.virtualmachineid == vm.id && rule.publicport == Some(SSH_PORT)
         };
         let forwarded = rules.iter().find(leads_here).map(|r| r.ipaddress.clone());
-        self.rules = Some(rules);
+        self.0 = Some(rules);
         // Without a rule, and where old versions do not tell the network's type, it is a shared network.
         Ok(forwarded.or_else(|| nic.network_type.is_empty().then(own).flatten()))
     }

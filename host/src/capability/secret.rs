@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use memchr::memmem;
 use zeroize::Zeroizing;
 
 use super::signature::encode;
@@ -83,15 +84,11 @@ impl Secrets {
     /// `bytes` with `*` in the place of every byte of a secret; the length stays.
     pub fn redact_bytes(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         for value in self.redacted() {
-            let mut from = 0;
-            while let Some(at) = bytes.get(from..).and_then(|rest| {
-                rest.windows(value.len())
-                    .position(|w| w == value.as_bytes())
-            }) {
-                if let Some(hit) = bytes.get_mut(from + at..from + at + value.len()) {
+            let hits: Vec<_> = memmem::find_iter(&bytes, value.as_bytes()).collect();
+            for at in hits {
+                if let Some(hit) = bytes.get_mut(at..at + value.len()) {
                     hit.fill(b'*');
                 }
-                from += at + value.len();
             }
         }
         bytes

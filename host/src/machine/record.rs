@@ -64,8 +64,13 @@ impl Record {
     ///
     /// If `json` is no JSON object.
     pub fn merge(&mut self, json: &[u8]) -> Result<(), Error> {
-        let members: Map<String, Value> =
-            serde_json::from_slice(json).map_err(|e| Error::Record(e.to_string()))?;
+        let members = serde_json::from_slice(json).map_err(|e| Error::Record(e.to_string()))?;
+        self.take_over(members);
+        Ok(())
+    }
+
+    /// As [`Record::merge`], of an object that has been read already.
+    pub(super) fn take_over(&mut self, members: Map<String, Value>) {
         let mut given = Map::new();
         for (name, value) in members {
             match HOST_MEMBERS.iter().find(|own| is_same(own, &name)) {
@@ -76,7 +81,6 @@ impl Record {
         }
         self.0.retain(|name, _| !given.contains_key(name));
         self.0.extend(given);
-        Ok(())
     }
 
     /// The record as JSON.
@@ -185,6 +189,14 @@ pub(super) fn is_reserved(member: &str, option_keys: &[&str]) -> bool {
 /// Whether two names are those of one member for Go's JSON: case does not count, nor do the two letters beyond ASCII that
 /// are another case of one of ASCII's (`foldName` in `encoding/json`).
 fn is_same(name: &str, other: &str) -> bool {
+    // A record is searched for dozens of names, and nearly all are settled here.
+    if let (Some(first), Some(others)) = (name.as_bytes().first(), other.as_bytes().first())
+        && first.is_ascii()
+        && others.is_ascii()
+        && !first.eq_ignore_ascii_case(others)
+    {
+        return false;
+    }
     let fold = |c: char| match c {
         // LATIN SMALL LETTER LONG S
         '\u{17f}' => 's',

@@ -95,7 +95,7 @@ impl Store {
     pub fn entry(&self, name: &str) -> Result<Stored, Error> {
         self.refuse_links(name)?;
         let path = config_path(&self.directory(name));
-        let config = match read(&path) {
+        let mut config = match read(&path) {
             Err(Error::Store { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 let store = self.0.clone();
                 return Err(Error::NoSuchMachine {
@@ -105,13 +105,9 @@ impl Store {
             }
             config => config?,
         };
-        let driver_name = config
-            .get("DriverName")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
         let mut record = Record::new(name, &self.0);
-        match config.get("Driver") {
-            Some(driver @ Value::Object(_)) => record.merge(driver.to_string().as_bytes())?,
+        match config.remove("Driver") {
+            Some(Value::Object(driver)) => record.take_over(driver),
             _ => return Err(Error::corrupt(&path, "it has no driver")),
         }
         if record.name() != name {
@@ -119,13 +115,14 @@ impl Store {
         }
         // The store may have been moved; docker-machine keeps absolute paths.
         record.set("StorePath", self.0.to_string_lossy());
+        let driver_name = config.get("DriverName").and_then(Value::as_str);
         let labels = config
             .get("HostOptions")
             .and_then(|options| options.get("EngineOptions")?.get("Labels")?.as_array())
             .map(|labels| labels.iter().filter_map(Value::as_str).map(str::to_owned));
         Ok(Stored {
             record,
-            driver: driver_name.to_owned(),
+            driver: driver_name.unwrap_or_default().to_owned(),
             labels: labels.into_iter().flatten().collect(),
         })
     }

@@ -19,7 +19,7 @@ const MACHINE: &str = "m1";
 
 /// A plugin, and what a store has of a machine of its.
 pub(crate) struct Plugin {
-    program: PathBuf,
+    pub(crate) program: PathBuf,
     name: &'static str,
     /// The member `Driver` of `config.json`.
     record: Json,
@@ -178,11 +178,9 @@ pub(crate) fn call_all(lab: &Lab, calls: &[RequestRecord]) -> Duration {
     })
 }
 
-impl Plugin {
-    /// How large the program is, in bytes.
-    pub(crate) fn size(&self) -> u64 {
-        fs::metadata(&self.program).expect("the program").len()
-    }
+/// How large a program is, in bytes.
+pub(crate) fn size(program: &Path) -> u64 {
+    fs::metadata(program).expect("the program").len()
 }
 
 /// A plugin that runs.

@@ -54,6 +54,8 @@ pub(crate) struct Pair {
     /// The median of what ours takes for each unit of time that the other takes, round by round: what else the computer
     /// does meanwhile slows both.
     pub(crate) ratio: f64,
+    /// The median of what ours takes more than the other, round by round; nothing if it takes less.
+    pub(crate) excess: Duration,
 }
 
 impl Pair {
@@ -75,13 +77,17 @@ impl Pair {
                 our_times.push(ours());
             }
         }
-        let rounds = our_times.iter().zip(&other_times);
-        let mut ratios: Vec<_> = rounds
-            .map(|(ours, other)| ours.as_secs_f64() / other.as_secs_f64())
-            .collect();
-        ratios.sort_unstable_by(f64::total_cmp);
+        let median = |compared: fn(f64, f64) -> f64| {
+            let rounds = our_times.iter().zip(&other_times);
+            let mut figures: Vec<_> = rounds
+                .map(|(ours, other)| compared(ours.as_secs_f64(), other.as_secs_f64()))
+                .collect();
+            figures.sort_unstable_by(f64::total_cmp);
+            figures[figures.len() / 2]
+        };
         Self {
-            ratio: ratios[ratios.len() / 2],
+            ratio: median(|ours, other| ours / other),
+            excess: Duration::from_secs_f64(median(|ours, other| ours - other).max(0.0)),
             ours: Sample::sorted(our_times),
             other: Sample::sorted(other_times),
         }

@@ -388,6 +388,35 @@ fn names_of_machines_are_checked() {
 }
 
 #[test]
+fn a_list_of_machines_has_the_details_that_are_asked_for() {
+    let (simulator, clock) = simulator();
+    let client = Client::new(&simulator);
+    client.deploy(&clock, "web", &[]);
+    let members = |details: &[(&str, &str)]| {
+        let list = client.ok("listVirtualMachines", details);
+        let machine = list["virtualmachine"][0].clone();
+        ["id", "state", "nic", "templateid", "memory", "rootdeviceid"]
+            .into_iter()
+            .filter(|member| machine.get(*member).is_some())
+            .collect::<Vec<_>>()
+    };
+    let all = ["id", "state", "nic", "templateid", "memory", "rootdeviceid"];
+    assert_eq!(members(&[]), all);
+    assert_eq!(members(&[("details", "nics,all")]), all);
+    assert_eq!(members(&[("details", "min")]), ["id", "state"]);
+    assert_eq!(members(&[("details", "nics")]), ["id", "state", "nic"]);
+    let offering = ["id", "state", "nic", "memory"];
+    assert_eq!(members(&[("details", "nics,servoff")]), offering);
+    assert_eq!(
+        client.err("listVirtualMachines", &[("details", "nic")]),
+        (
+            431,
+            "The details parameter contains a non permitted value: nic".to_owned()
+        )
+    );
+}
+
+#[test]
 fn an_advanced_zone_takes_the_only_isolated_network_or_wants_to_be_told() {
     let (simulator, clock) = simulator();
     let client = Client::new(&simulator);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Call, affinity_groups, contains};
-use crate::api::ApiError;
+use crate::api::{ApiError, Params};
 use crate::config::{NetworkKind, ZoneKind};
 use crate::jobs::{Instance, Work};
 use crate::world::{Machine, MachineState, Nic, Size, Volume, VolumeKind};
@@ -474,6 +474,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let network = call.known(&world.networks, "networkid")?;
     let group = call.known(&world.security_groups, "securitygroupid")?;
     let user = params.id("userid");
+    let hidden = hidden_members(params)?;
     let mut items = Vec::new();
     for machine in call.mine(&world.machines) {
         let state = machine.state.name();
@@ -509,10 +510,72 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
             ) {
                 item.insert("userdata".to_owned(), json!(data));
             }
+            if let Some(item) = item.as_object_mut() {
+                item.retain(|member, _| !hidden.contains(&member.as_str()));
+            }
             items.push(item);
         }
     }
     call.list("virtualmachine", items)
+}
+
+/// The members of a machine that are there only if its `details` are asked for, as `ListVMsCmd` and `UserVmJoinDaoImpl` of
+/// CloudStack have it. Without the parameter all of them are.
+fn hidden_members(params: &Params) -> Result<Vec<&'static str>, ApiError> {
+    const DETAILS: [(&str, &[&str]); 10] = [
+        ("group", &["group", "groupid"]),
+        ("nics", &["nic"]),
+        ("stats", &["cpunumber", "cpuspeed", "memory"]),
+        ("secgrp", &["securitygroup"]),
+        (
+            "tmpl",
+            &[
+                "templateid",
+                "templatename",
+                "templatedisplaytext",
+                "passwordenabled",
+            ],
+        ),
+        (
+            "servoff",
+            &[
+                "serviceofferingid",
+                "serviceofferingname",
+                "cpunumber",
+                "cpuspeed",
+                "memory",
+            ],
+        ),
+        ("diskoff", &["diskofferingid", "diskofferingname"]),
+        ("iso", &["isoid", "isoname", "isodisplaytext"]),
+        ("volume", &["rootdeviceid", "rootdevicetype"]),
+        ("affgrp", &["affinitygroup"]),
+    ];
+    let Some(asked) = params.list("details").filter(|asked| !asked.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let is_known = |detail: &str| {
+        let mut known = DETAILS.iter().map(|(name, _)| *name);
+        known.any(|name| name == detail) || ["all", "min"].contains(&detail)
+    };
+    if let Some(unknown) = asked.iter().find(|detail| !is_known(detail)) {
+        return Err(ApiError::invalid(format!(
+            "The details parameter contains a non permitted value: {unknown}"
+        )));
+    }
+    if asked.contains(&"all") {
+        return Ok(Vec::new());
+    }
+    let (shown, hidden): (Vec<_>, Vec<_>) = DETAILS
+        .iter()
+        .flat_map(|(name, members)| members.iter().map(move |member| (name, *member)))
+        .partition(|(name, _)| asked.contains(name));
+    let is_shown = |member: &str| shown.iter().any(|(_, shown)| *shown == member);
+    Ok(hidden
+        .into_iter()
+        .map(|(_, member)| member)
+        .filter(|member| !is_shown(member))
+        .collect())
 }
 
 pub(super) fn start(call: &mut Call<'_>) -> Result<Value, ApiError> {
