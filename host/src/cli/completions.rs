@@ -15,7 +15,7 @@ use super::{Failure, print};
 use crate::machine::Store;
 
 /// The variable by which a shell asks for completions.
-const VARIABLE: &str = "BTCLOUD_COMPLETE";
+pub(super) const VARIABLE: &str = "BTCLOUD_COMPLETE";
 
 const NAME: &str = "btcloud-host";
 
@@ -55,6 +55,13 @@ pub(super) fn completions(matches: &ArgMatches) -> Result<(), Failure> {
         .write_registration(VARIABLE, NAME, NAME, NAME, &mut script)
         .map_err(|e| Failure::new(Exit::Failed, e))?;
     print(String::from_utf8_lossy(&script).trim_end())
+}
+
+/// The words of the command line that a shell wants completed, if it does: they come after `--`.
+pub(super) fn words(args: &[OsString]) -> Option<&[OsString]> {
+    env::var_os(VARIABLE)?;
+    let at = args.iter().position(|arg| arg == "--")?;
+    args.get(at.checked_add(1)?..)
 }
 
 /// Answers a shell that asks for completions; tells whether one has.
