@@ -137,7 +137,7 @@ impl Inventory {
         let told = self.ask(patience, move |loaded, capabilities, values| {
             loaded.driver.candidates(capabilities, values, &asked)
         })?;
-        sane_candidates(told, &self.options.secrets)
+        Ok(sane_candidates(told, &self.options.secrets)?)
     }
 
     /// How much of the account's limits is used. What is not told within `patience` is given up.
@@ -149,7 +149,7 @@ impl Inventory {
         let told = self.ask(patience, |loaded, capabilities, values| {
             loaded.driver.account_limits(capabilities, values)
         })?;
-        sane_limits(told, &self.options.secrets)
+        Ok(sane_limits(told, &self.options.secrets)?)
     }
 
     /// Asks the driver on a thread of its own: it can hang in a request, and is then told to stop and not waited for.
@@ -204,10 +204,10 @@ fn told(text: &str, secrets: &Secrets) -> String {
 pub(crate) fn sane_candidates(
     candidates: Vec<Candidate>,
     secrets: &Secrets,
-) -> Result<Vec<Candidate>, Error> {
+) -> Result<Vec<Candidate>, sandbox::Error> {
     if candidates.len() > MAX_CANDIDATES {
         let reason = format!("it told of more than {MAX_CANDIDATES} names");
-        return Err(sandbox::Error::Trap(reason).into());
+        return Err(sandbox::Error::Trap(reason));
     }
     let sane = |candidate: Candidate| {
         let mut details = candidate.details;
@@ -231,10 +231,13 @@ pub(crate) fn sane_candidates(
 }
 
 /// Holds limits to the contract: bounded and clean.
-pub(crate) fn sane_limits(mut limits: Vec<Limit>, secrets: &Secrets) -> Result<Vec<Limit>, Error> {
+pub(crate) fn sane_limits(
+    mut limits: Vec<Limit>,
+    secrets: &Secrets,
+) -> Result<Vec<Limit>, sandbox::Error> {
     if limits.len() > MAX_LIMITS {
         let reason = format!("it told of more than {MAX_LIMITS} limits");
-        return Err(sandbox::Error::Trap(reason).into());
+        return Err(sandbox::Error::Trap(reason));
     }
     for limit in &mut limits {
         limit.name = told(&limit.name, secrets);
