@@ -40,8 +40,8 @@ pub(super) struct Choice {
 impl Choice {
     /// Finds the driver, and loads it if need be.
     pub(super) fn of(args: &[OsString]) -> Result<Self, Failure> {
-        let words = completions::words(args).map(|words| Arc::new(Words(words.to_vec())));
-        let args = words.as_ref().map_or(args, |words| &words.0);
+        let words = completions::words(args).map(|words| Arc::new(Words::new(words)));
+        let args = words.as_ref().map_or(args, |words| &words.words);
         let has = |word: &str| args.iter().skip(1).any(|arg| arg == word);
         let lists = |arg: &OsString| arg.to_str().is_some_and(inventory::is_command);
         let needs_listable = has("man") || args.iter().skip(1).any(lists);
@@ -172,7 +172,13 @@ impl Choice {
 }
 
 /// The words of a command line that is being typed, as the shell has them.
-pub(super) struct Words(Vec<OsString>);
+pub(super) struct Words {
+    words: Vec<OsString>,
+    /// The shell's name.
+    shell: String,
+    /// The quote before the word that is being typed, if the shell leaves that out.
+    quote: Option<char>,
+}
 
 /// A word that is being typed: what it means so far, and how it is quoted in `bash`, which leaves that to those that complete.
 pub(super) struct Typed {
@@ -193,17 +199,28 @@ enum Quoting {
 }
 
 impl Words {
+    fn new(words: &[OsString]) -> Self {
+        Self {
+            words: words.to_vec(),
+            shell: std::env::var(completions::VARIABLE).unwrap_or_default(),
+            quote: std::env::var(completions::WORD)
+                .ok()
+                .and_then(|word| word.chars().next())
+                .filter(|c| ['"', '\''].contains(c)),
+        }
+    }
+
     /// What the flags of options are by these words, as far as they can be understood.
     pub(super) fn flags(&self, specs: &[OptionSpec]) -> Flags {
         let mut flags = Flags::new();
         for spec in specs {
             let flag = format!("--{}", spec.name);
-            let values = self.0.iter().enumerate().filter_map(|(i, word)| {
+            let values = self.words.iter().enumerate().filter_map(|(i, word)| {
                 let word = word.to_str()?;
                 // In bash a `=` is a word of its own.
                 let value = match word.strip_prefix(&flag)? {
-                    "" => match self.0.get(i + 1)?.to_str()? {
-                        "=" => self.0.get(i + 2)?.to_str()?,
+                    "" => match self.words.get(i + 1)?.to_str()? {
+                        "=" => self.words.get(i + 2)?.to_str()?,
                         value => value,
                     },
                     rest => rest.strip_prefix('=')?,
@@ -226,15 +243,15 @@ impl Words {
 
     /// The word that is being typed.
     pub(super) fn typed(&self, word: &str) -> Typed {
-        let shell = std::env::var(completions::VARIABLE).unwrap_or_default();
-        let quoting = match (shell.as_str(), word.chars().next()) {
-            ("bash", Some(quote @ ('"' | '\''))) => Quoting::Between(quote),
-            ("bash", _) => Quoting::Bare,
+        let quoting = match (self.shell.as_str(), self.quote) {
+            ("bash", Some(quote)) => Quoting::Between(quote),
+            ("bash", None) => Quoting::Bare,
             ("powershell", _) => Quoting::Whole,
             _ => Quoting::Shells,
         };
+        let quote = self.quote.map(String::from).unwrap_or_default();
         Typed {
-            text: unquoted(word),
+            text: unquoted(&(quote + word)),
             quoting,
         }
     }
@@ -261,10 +278,10 @@ impl Typed {
         Some(match self.quoting {
             Quoting::Shells => value.to_owned(),
             Quoting::Bare => escaped(&|c| !is_plain(c)),
-            Quoting::Between('"') => format!("\"{}", escaped(&|c| "\"\\$`".contains(c))),
+            Quoting::Between('"') => escaped(&|c| "\"\\$`".contains(c)),
             // Nothing can stand for itself there but what is no quote.
             Quoting::Between(quote) if value.contains(quote) => return None,
-            Quoting::Between(quote) => format!("{quote}{value}"),
+            Quoting::Between(_) => value.to_owned(),
             Quoting::Whole if value.chars().all(is_plain) => value.to_owned(),
             Quoting::Whole => format!("'{}'", value.replace('\'', "''")),
         })
