@@ -2,6 +2,7 @@
 
 use crate::contract::clock::{self, Interruption};
 use crate::contract::http::{self, Failure, Request, Response};
+use crate::contract::inventory::{self, Candidate, Limit, ListableOption};
 use crate::contract::keys::{self, KeyType};
 use crate::contract::lifecycle::Guest;
 use crate::contract::log::{self, Level};
@@ -85,5 +86,19 @@ impl Guest for Component {
 
     fn survey(options: Vec<(String, Value)>) -> Result<Vec<FoundMachine>, Error> {
         machine::survey(&Imports, &options)
+    }
+}
+
+impl inventory::Guest for Component {
+    fn listable() -> Vec<ListableOption> {
+        machine::listable()
+    }
+
+    fn candidates(options: Vec<(String, Value)>, option: String) -> Result<Vec<Candidate>, Error> {
+        machine::candidates(&Imports, &options, &option)
+    }
+
+    fn limits(options: Vec<(String, Value)>) -> Result<Vec<Limit>, Error> {
+        machine::limits(&Imports, &options)
     }
 }

@@ -14,7 +14,7 @@
 )]
 mod generated {
     wit_bindgen::generate!({
-        world: "driver",
+        world: "driver-with-inventory",
         path: "../wit",
         additional_derives: [PartialEq],
     });
@@ -26,6 +26,7 @@ mod generated {
     use crate::component::Component;
 }
 
+pub use generated::exports::machine::driver::inventory;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use generated::exports::machine::driver::lifecycle;
 pub use generated::machine::driver::{clock, http, keys, log, state, types};

@@ -4,20 +4,22 @@
 pub const PACKAGE: &str = "machine:driver";
 
 /// The version of the contract that this host speaks. A test holds it equal to the package's version in `wit/`.
-pub const VERSION: &str = "0.1.0";
+pub const VERSION: &str = "0.1.1";
 
 #[allow(missing_docs, reason = "the documentation is in the WIT files")]
 mod generated {
     wasmtime::component::bindgen!({
-        world: "driver",
+        world: "driver-with-inventory",
         path: "../wit",
         additional_derives: [PartialEq],
     });
 }
 
+/// What drivers export. Each interface is looked for by itself, since not every driver has all of them.
+pub use generated::exports::machine::driver::{inventory, lifecycle};
 pub use generated::machine::driver::{clock, http, keys, log, state, types};
-pub use generated::{Driver, DriverPre};
 
+pub use inventory::{Candidate, Limit, ListableOption};
 use types::ErrorKind;
 pub use types::{
     Description, Error, FoundMachine, Machine, MachineStatus as Status, OptionKind, OptionScope,

@@ -1,7 +1,7 @@
 //! The API's commands as functions.
 
 use super::client::Param;
-use super::lenient::{Model, Scalar as _};
+use super::lenient::{Malformed, Members, Model, Scalar as _};
 use super::model::Capability;
 use super::{
     Client, Command, Created, DiskOffering, Error, FirewallRule, Item, Network, NetworkOffering,
@@ -59,6 +59,90 @@ pub(crate) struct Forwarding<'f> {
     pub(crate) private: u16,
     /// Whether the firewall lets everybody in; in a VPC there is none.
     pub(crate) opens_firewall: bool,
+}
+
+/// A listing of what can be named in an option.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listing {
+    command: Command,
+    /// The member of the answer that has the items.
+    member: &'static str,
+    params: &'static [Param<'static>],
+    /// Whether it is about one zone.
+    pub(crate) is_of_zone: bool,
+    /// Whether it lists what belongs to the project, where there is one.
+    is_of_project: bool,
+}
+
+impl Listing {
+    const fn new(command: Command, member: &'static str) -> Self {
+        Self {
+            command,
+            member,
+            params: &[],
+            is_of_zone: false,
+            is_of_project: false,
+        }
+    }
+
+    const fn with(mut self, params: &'static [Param<'static>]) -> Self {
+        self.params = params;
+        self
+    }
+
+    const fn of_zone(mut self) -> Self {
+        self.is_of_zone = true;
+        self
+    }
+
+    const fn of_project(mut self) -> Self {
+        self.is_of_project = true;
+        self
+    }
+
+    /// The zones that the account may use.
+    pub(crate) const ZONES: Self =
+        Self::new(Command::ListZones, "zone").with(&[("available", "true")]);
+    /// The projects that the account is in.
+    pub(crate) const PROJECTS: Self = Self::new(Command::ListProjects, "project");
+    /// The accounts that the keys see: their own, or for an administrator those of the domain.
+    pub(crate) const ACCOUNTS: Self = Self::new(Command::ListAccounts, "account");
+    /// The templates from which the account may deploy in a zone.
+    pub(crate) const TEMPLATES: Self = Self::new(Command::ListTemplates, "template")
+        .with(&[("templatefilter", "executable")])
+        .of_zone()
+        .of_project();
+    /// The service offerings that the account may use in a zone. Versions that do not know service offerings of a zone
+    /// ignore `zoneid`.
+    pub(crate) const SERVICE_OFFERINGS: Self =
+        Self::new(Command::ListServiceOfferings, "serviceoffering").of_zone();
+    /// The disk offerings that the account may use in a zone, as the service offerings.
+    pub(crate) const DISK_OFFERINGS: Self =
+        Self::new(Command::ListDiskOfferings, "diskoffering").of_zone();
+    /// The affinity groups of the account.
+    pub(crate) const AFFINITY_GROUPS: Self =
+        Self::new(Command::ListAffinityGroups, "affinitygroup").of_project();
+    /// The security groups of the account.
+    pub(crate) const SECURITY_GROUPS: Self =
+        Self::new(Command::ListSecurityGroups, "securitygroup").of_project();
+    /// The networks of a zone in which the account may deploy.
+    pub(crate) const NETWORKS: Self = Self::new(Command::ListNetworks, "network")
+        .with(&[("canusefordeploy", "true")])
+        .of_zone()
+        .of_project();
+    /// The offerings for isolated networks of a zone that can be used.
+    pub(crate) const NETWORK_OFFERINGS: Self =
+        Self::new(Command::ListNetworkOfferings, "networkoffering")
+            .with(&[("guestiptype", "Isolated"), ("state", "Enabled")])
+            .of_zone();
+    /// The public addresses of the account in a zone.
+    pub(crate) const PUBLIC_IP_ADDRESSES: Self =
+        Self::new(Command::ListPublicIpAddresses, "publicipaddress")
+            .of_zone()
+            .of_project();
+    /// The key pairs of the account.
+    pub(crate) const SSH_KEY_PAIRS: Self =
+        Self::new(Command::ListSshKeyPairs, "sshkeypair").of_project();
 }
 
 /// Parameters, of which some are left out.
@@ -138,53 +222,74 @@ impl<'h> Cloud<'h> {
         self.client.host()
     }
 
+    /// All items of a listing, of that zone if it is about one.
+    pub(crate) fn list<T: Model>(
+        &self,
+        listing: &Listing,
+        zone_id: Option<&str>,
+    ) -> Result<Vec<T>, Error> {
+        let mut items = Vec::new();
+        self.rows(listing, zone_id, &mut |row| {
+            items.push(T::read(row)?);
+            Ok(())
+        })?;
+        Ok(items)
+    }
+
+    /// Reads all items of a listing, one after the other.
+    pub(crate) fn rows(
+        &self,
+        listing: &Listing,
+        zone_id: Option<&str>,
+        read: &mut dyn FnMut(Members<'_>) -> Result<(), Malformed>,
+    ) -> Result<(), Error> {
+        let params = match listing.is_of_project {
+            true => self.scoped(listing.params),
+            false => Params::of(listing.params),
+        };
+        let params = params.option("zoneid", zone_id.filter(|_| listing.is_of_zone));
+        self.client
+            .rows(listing.command, &params.as_slice(), listing.member, read)
+    }
+
     /// The zones that the account may use.
     pub fn zones(&self) -> Result<Vec<Zone>, Error> {
-        let params = [("available", "true")];
-        self.client.list_all(Command::ListZones, &params, "zone")
+        self.list(&Listing::ZONES, None)
     }
 
     /// The projects that the account is in.
     pub fn projects(&self) -> Result<Vec<Item>, Error> {
-        self.client.list_all(Command::ListProjects, &[], "project")
+        self.list(&Listing::PROJECTS, None)
     }
 
     /// The accounts that the keys see: their own, or for an administrator those of the domain.
     pub fn accounts(&self) -> Result<Vec<Item>, Error> {
-        self.client.list_all(Command::ListAccounts, &[], "account")
+        self.list(&Listing::ACCOUNTS, None)
     }
 
     /// The templates from which the account may deploy in a zone.
     pub fn templates(&self, zone_id: &str) -> Result<Vec<Template>, Error> {
-        let params = self.scoped(&[("templatefilter", "executable"), ("zoneid", zone_id)]);
-        self.all(Command::ListTemplates, &params, "template")
+        self.list(&Listing::TEMPLATES, Some(zone_id))
     }
 
-    /// The service offerings that the account may use in a zone. Versions that do not know service offerings of a zone
-    /// ignore `zoneid`.
+    /// The service offerings that the account may use in a zone.
     pub fn service_offerings(&self, zone_id: &str) -> Result<Vec<ServiceOffering>, Error> {
-        let params = [("zoneid", zone_id)];
-        self.client
-            .list_all(Command::ListServiceOfferings, &params, "serviceoffering")
+        self.list(&Listing::SERVICE_OFFERINGS, Some(zone_id))
     }
 
-    /// The disk offerings that the account may use in a zone, as [`Self::service_offerings`].
+    /// The disk offerings that the account may use in a zone.
     pub fn disk_offerings(&self, zone_id: &str) -> Result<Vec<DiskOffering>, Error> {
-        let params = [("zoneid", zone_id)];
-        self.client
-            .list_all(Command::ListDiskOfferings, &params, "diskoffering")
+        self.list(&Listing::DISK_OFFERINGS, Some(zone_id))
     }
 
     /// The affinity groups of the account.
     pub fn affinity_groups(&self) -> Result<Vec<Item>, Error> {
-        let params = self.scoped(&[]);
-        self.all(Command::ListAffinityGroups, &params, "affinitygroup")
+        self.list(&Listing::AFFINITY_GROUPS, None)
     }
 
     /// The security groups of the account.
     pub fn security_groups(&self) -> Result<Vec<Item>, Error> {
-        let params = self.scoped(&[]);
-        self.all(Command::ListSecurityGroups, &params, "securitygroup")
+        self.list(&Listing::SECURITY_GROUPS, None)
     }
 
     /// The security group of that name; nothing if there is none.
@@ -199,8 +304,7 @@ impl<'h> Cloud<'h> {
 
     /// The networks of a zone in which the account may deploy.
     pub fn networks(&self, zone_id: &str) -> Result<Vec<Network>, Error> {
-        let params = self.scoped(&[("zoneid", zone_id), ("canusefordeploy", "true")]);
-        self.all(Command::ListNetworks, &params, "network")
+        self.list(&Listing::NETWORKS, Some(zone_id))
     }
 
     /// All networks of the account.
@@ -217,13 +321,7 @@ impl<'h> Cloud<'h> {
 
     /// The offerings for isolated networks of a zone that can be used.
     pub fn network_offerings(&self, zone_id: &str) -> Result<Vec<NetworkOffering>, Error> {
-        let params = [
-            ("zoneid", zone_id),
-            ("guestiptype", "Isolated"),
-            ("state", "Enabled"),
-        ];
-        self.client
-            .list_all(Command::ListNetworkOfferings, &params, "networkoffering")
+        self.list(&Listing::NETWORK_OFFERINGS, Some(zone_id))
     }
 
     /// A virtual machine; nothing if there is no such one. One that is destroyed may still be shown.
@@ -298,8 +396,7 @@ impl<'h> Cloud<'h> {
         &self,
         zone_id: &str,
     ) -> Result<Vec<PublicIpAddress>, Error> {
-        let params = self.scoped(&[("zoneid", zone_id)]);
-        self.all(Command::ListPublicIpAddresses, &params, "publicipaddress")
+        self.list(&Listing::PUBLIC_IP_ADDRESSES, Some(zone_id))
     }
 
     /// All public addresses of the account.
@@ -351,8 +448,7 @@ impl<'h> Cloud<'h> {
 
     /// The key pairs of the account.
     pub fn ssh_key_pairs(&self) -> Result<Vec<SshKeyPair>, Error> {
-        let params = self.scoped(&[]);
-        self.all(Command::ListSshKeyPairs, &params, "sshkeypair")
+        self.list(&Listing::SSH_KEY_PAIRS, None)
     }
 
     /// What the cloud lets the account do.

@@ -155,23 +155,24 @@ impl<'h> Client<'h> {
         member: &'static str,
     ) -> Result<Vec<T>, Error> {
         let mut items = Vec::new();
-        self.pages(command, params, &mut |page| {
-            items.append(&mut page.list(member)?);
-            Ok(items.len())
+        self.rows(command, params, member, &mut |row| {
+            items.push(T::read(row)?);
+            Ok(())
         })?;
         Ok(items)
     }
 
-    /// Calls a list command page after page. `read` takes the items of a page and tells how many there are by then.
-    fn pages(
+    /// Calls a list command page after page, and reads one item after the other.
+    pub(super) fn rows(
         &self,
         command: Command,
         params: &[Param<'_>],
-        read: &mut dyn FnMut(Members<'_>) -> Result<usize, Malformed>,
+        member: &'static str,
+        read: &mut dyn FnMut(Members<'_>) -> Result<(), Malformed>,
     ) -> Result<(), Error> {
         let mut page_size = PAGE_SIZE;
         let mut number: usize = 1;
-        let mut items = 0;
+        let mut items: usize = 0;
         loop {
             let (page_text, size_text) = (number.to_string(), page_size.to_string());
             let mut paged = params.to_vec();
@@ -187,9 +188,13 @@ impl<'h> Client<'h> {
                 }
                 Ok(answer) => answer,
             };
-            let items_before = items;
-            items = read(Members(&answer)).map_err(|e| malformed(command, e))?;
-            let received = items.saturating_sub(items_before);
+            let rows = Members(&answer).objects(member);
+            let rows = rows.map_err(|e| malformed(command, e))?;
+            let received = rows.len();
+            for row in rows {
+                read(row).map_err(|e| malformed(command, e))?;
+            }
+            items = items.saturating_add(received);
             // `count` is the number of items in all. Should it be wrong, pages still end.
             let total = answer.get("count").and_then(u64::read);
             let is_last = match total.and_then(|total| usize::try_from(total).ok()) {
@@ -295,8 +300,7 @@ fn malformed(command: Command, reason: Malformed) -> Error {
 /// The page size that a server allows, if that is what it complains of: `Page size can't exceed max allowed page size
 /// value: 500`.
 fn max_page_size(error: &Error) -> Option<usize> {
-    let text = &error.refusal()?.text;
-    let (_, max) = text.rsplit_once("max allowed page size value:")?;
+    let max = text::after(&error.refusal()?.text, "max allowed page size value:")?;
     max.trim()
         .trim_end_matches('.')
         .parse()

@@ -137,7 +137,9 @@ fn quoted(snippet: &str) -> String {
 impl Refusal {
     fn says(&self, phrases: &[&str]) -> bool {
         let text = self.text.to_ascii_lowercase();
-        phrases.iter().any(|phrase| text.contains(phrase))
+        phrases
+            .iter()
+            .any(|phrase| text::after(&text, phrase).is_some())
     }
 
     /// Whether what the command is about does not exist (any more). CloudStack has no code for that, only texts.
@@ -170,7 +172,7 @@ impl Refusal {
 
     /// For how long CloudStack wants not to be called, in milliseconds: `please retry after 300 ms.`
     pub fn retry_after(&self) -> Option<u64> {
-        let (_, rest) = self.text.rsplit_once("after ")?;
+        let rest = text::after(&self.text, "after ")?;
         let mut words = rest.split_whitespace();
         let number = words.next()?.parse().ok()?;
         words.next()?.starts_with("ms").then_some(number)

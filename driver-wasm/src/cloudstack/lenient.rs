@@ -73,6 +73,26 @@ impl<'v> Members<'v> {
         self.0.get(name).and_then(T::read)
     }
 
+    /// A scalar as text; empty if it is not there.
+    pub(crate) fn text(self, name: &str) -> String {
+        self.or_default(name)
+    }
+
+    /// The id, which must be there.
+    pub(crate) fn id(self) -> Result<String, Malformed> {
+        self.required("id")
+    }
+
+    /// A switch; off if it is not there.
+    pub(crate) fn is_on(self, name: &str) -> bool {
+        self.or_default(name)
+    }
+
+    /// A number; nothing if it is not there, or something else such as `Unlimited`.
+    pub(crate) fn number(self, name: &str) -> Option<u64> {
+        self.option(name)
+    }
+
     /// A scalar; its default if it is not there, or cannot be read as a `T`.
     pub(super) fn or_default<T: Scalar + Default>(self, name: &str) -> T {
         self.option(name).unwrap_or_default()
@@ -103,7 +123,8 @@ impl<'v> Members<'v> {
         Ok(list)
     }
 
-    fn objects(self, name: &'static str) -> Result<Vec<Members<'v>>, Malformed> {
+    /// The objects of a list, as [`Self::list`].
+    pub(super) fn objects(self, name: &'static str) -> Result<Vec<Members<'v>>, Malformed> {
         let items = match self.0.get(name) {
             None | Some(Value::Null) => return Ok(Vec::new()),
             Some(Value::Array(items)) => items.iter().map(Value::as_object),

@@ -24,13 +24,14 @@ mod lenient;
 mod model;
 
 pub use api::Cloud;
-pub(crate) use api::{Deployment, Forwarding};
+pub(crate) use api::{Deployment, Forwarding, Listing};
 pub use client::Client;
 pub use command::Command;
 pub use error::{Error, Refusal, Stage};
 pub use job::Backoff;
 #[cfg(test)]
 pub(crate) use lenient::model;
+pub(crate) use lenient::{Malformed, Members, Model};
 pub use model::{
     Capability, Created, DiskOffering, FirewallRule, Item, Network, NetworkOffering, Nic,
     PortForwardingRule, PublicIpAddress, ServiceOffering, SshKeyPair, Submitted, Tags, Template,

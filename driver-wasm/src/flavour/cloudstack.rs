@@ -4,9 +4,7 @@
 //! used Go driver, andrestc/docker-machine-driver-cloudstack v0.9.3, so that command lines, environments and machines
 //! made with it stay good. What it has no option for has one of this driver's own.
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64ct::{Base64, Encoding as _};
 
 use crate::contract::types::OptionKind::{
     Boolean, Endpoint, File, Integer, Secret, Text, TextList,
@@ -331,20 +329,18 @@ pub(crate) fn network_index(mode: AddressMode) -> Option<&'static str> {
 ///
 /// If it is not in base64 where it should be.
 pub(crate) fn user_data(machine: &Machine) -> Result<Option<(&'static str, Vec<u8>)>, Error> {
-    /// As Go's: with padding or without.
-    const BASE64: GeneralPurpose = GeneralPurpose::new(
-        &alphabet::STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
     if let Some(text) = options::contents(machine, USER_DATA) {
         return Ok(Some((USER_DATA, text.as_bytes().to_vec())));
     }
     let Some(encoded) = options::contents(machine, USER_DATA_BASE64) else {
         return Ok(None);
     };
-    // `base64` breaks lines.
-    let encoded: String = encoded.split_whitespace().collect();
-    match BASE64.decode(encoded) {
+    // `base64` breaks lines, and there may be padding or not, as Go's driver took it.
+    let mut encoded: String = encoded.split_whitespace().collect();
+    while encoded.len() % 4 != 0 {
+        encoded.push('=');
+    }
+    match Base64::decode_vec(&encoded) {
         Ok(data) => Ok(Some((USER_DATA_BASE64, data))),
         Err(e) => Err(options::invalid(
             USER_DATA_BASE64,

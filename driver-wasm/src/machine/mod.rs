@@ -2,6 +2,7 @@
 
 mod check;
 mod create;
+mod inventory;
 mod name;
 mod network;
 mod power;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use check::check;
 pub use create::create;
+pub use inventory::{candidates, limits, listable};
 pub use power::{kill, restart, start, stop};
 pub use remove::remove;
 pub use status::status;

@@ -134,6 +134,23 @@ pub(super) fn project(host: &dyn Host, options: &Values) -> Result<Option<String
     Ok(Some(select(&PROJECTS, &project, projects)?.id))
 }
 
+/// The zone that the options name, or else the only one that there is.
+pub(super) fn zone(cloud: &Cloud<'_>, options: &Values) -> Result<Zone, Error> {
+    let mut zones = cloud.zones()?;
+    match (options::zone(options), zones.len()) {
+        (Some(wanted), _) => select(&ZONES, &wanted, zones),
+        (None, 1) => Ok(zones.swap_remove(0)),
+        (None, _) => Err(failure::hinted(
+            ErrorKind::InvalidOption,
+            format!(
+                "What there is depends on the zone, and none is named{}",
+                listed(&named(&zones))
+            ),
+            format!("Name one with --{ZONE}"),
+        )),
+    }
+}
+
 fn check_size(offering: &ServiceOffering, settings: &Settings) -> Result<(), Error> {
     let name = shown(&offering.name);
     let given = [
@@ -314,13 +331,18 @@ fn check_ranges(zone: &Zone, networks: &Networks, settings: &Settings) -> Result
     ))
 }
 
+/// Whether a network for machines can be made from an offering.
+pub(super) fn is_usable(offering: &NetworkOffering) -> bool {
+    !offering.forvpc && offering.has_source_nat()
+}
+
 fn network_offering(
     cloud: &Cloud<'_>,
     zone: &Zone,
     settings: &Settings,
 ) -> Result<NetworkOffering, Error> {
     let mut offerings = cloud.network_offerings(&zone.id)?;
-    offerings.retain(|offering| !offering.forvpc && offering.has_source_nat());
+    offerings.retain(is_usable);
     if let Some(wanted) = &settings.network_offering {
         return select(&NETWORK_OFFERINGS, wanted, offerings);
     }

@@ -1,7 +1,5 @@
 //! `survey`: what the account has of machines, by the marks that `create` leaves on all that it makes.
 
-use std::collections::BTreeMap;
-
 use super::name::{self, Mark};
 use super::saved::Saved;
 use super::{cloud_of, optional};
@@ -26,21 +24,21 @@ pub fn survey(host: &dyn Host, options: &Values) -> Result<Vec<FoundMachine>, ty
     let mut survey = Survey {
         cloud: cloud_of(host, options, project_id.as_deref()),
         project_id,
-        found: BTreeMap::new(),
+        found: Vec::new(),
     };
     survey.virtual_machines()?;
     survey.key_pairs()?;
     survey.addresses()?;
     survey.volumes()?;
     survey.security_groups()?;
-    survey.found.into_values().map(Found::finish).collect()
+    survey.found.into_iter().map(Found::finish).collect()
 }
 
 struct Survey<'h> {
     cloud: Cloud<'h>,
     project_id: Option<String>,
-    /// By the machines' ids.
-    found: BTreeMap<String, Found>,
+    /// In the order of the machines' ids.
+    found: Vec<Found>,
 }
 
 /// What was found of a machine.
@@ -76,19 +74,23 @@ impl Found {
 
 impl Survey<'_> {
     /// The entry of the machine that a mark tells of.
+    #[expect(clippy::indexing_slicing, reason = "it was found or put there")]
     fn of(&mut self, mark: Mark) -> &mut Found {
-        let project_id = self.project_id.as_deref();
-        self.found.entry(mark.id.clone()).or_insert_with(|| {
+        let at = self.found.binary_search_by(|f| f.mark.id.cmp(&mark.id));
+        let at = at.unwrap_or_else(|at| {
             let mut saved = Saved::default();
-            saved.begin(&mark.to_string(), project_id);
-            Found {
+            saved.begin(&mark.to_string(), self.project_id.as_deref());
+            let found = Found {
                 mark,
                 parts: Vec::new(),
                 saved,
                 firewall_ports: Vec::new(),
                 volumes: Vec::new(),
-            }
-        })
+            };
+            self.found.insert(at, found);
+            at
+        });
+        &mut self.found[at]
     }
 
     /// The virtual machines, the ports that lead to them, and the networks that were made for them.
@@ -127,7 +129,7 @@ impl Survey<'_> {
         let rules = self.cloud.port_forwarding_rules(None);
         let rules = optional(&self.cloud, "The port-forwarding rules are left out", rules)?;
         for rule in rules.unwrap_or_default() {
-            let mut found = self.found.values_mut();
+            let mut found = self.found.iter_mut();
             let of_vm = found.find(|f| f.saved.vm_id() == Some(rule.virtualmachineid.as_str()));
             if let Some(found) = of_vm {
                 found.saved.set_address(&rule.ipaddressid, &rule.ipaddress);
@@ -177,7 +179,7 @@ impl Survey<'_> {
                     .set_acquired_address(&address.id, &address.ipaddress);
                 continue;
             }
-            let mut found = self.found.values_mut();
+            let mut found = self.found.iter_mut();
             let of_vm = found.find(|f| f.saved.vm_id() == Some(address.virtualmachineid.as_str()));
             if let Some(found) = of_vm.filter(|_| address.isstaticnat) {
                 found.saved.set_address(&address.id, &address.ipaddress);

@@ -122,7 +122,7 @@ mod create {
             "listZones?available=true&page=1&pagesize=500".to_owned(),
             "listTemplates?templatefilter=executable&zoneid=zone-1&page=1&pagesize=500".to_owned(),
             "listServiceOfferings?zoneid=zone-1&page=1&pagesize=500".to_owned(),
-            "listNetworks?zoneid=zone-1&canusefordeploy=true&page=1&pagesize=500".to_owned(),
+            "listNetworks?canusefordeploy=true&zoneid=zone-1&page=1&pagesize=500".to_owned(),
             format!("registerSSHKeyPair?name={MARK}&publickey=ssh-ed25519 AAAA"),
             format!("deployVirtualMachine?zoneid=zone-1&templateid=tpl-1&serviceofferingid=off-1&name=m1&displayname=m1&keypair={MARK}&networkids=net-1"),
             "queryAsyncJobResult?jobid=job-2".to_owned(),

@@ -6,8 +6,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+// Without tables, of which each alphabet of the crate `base64` has some KB.
+use base64ct::{Base64, Encoding as _};
 
 use crate::contract::types::{Error, ErrorKind, Machine, Value};
 use crate::{failure, flavour};
@@ -257,6 +257,11 @@ pub fn project(options: &Values) -> Option<String> {
     thing_in(options, PROJECT)
 }
 
+/// The name or id of the zone.
+pub fn zone(options: &Values) -> Option<String> {
+    thing_in(options, ZONE)
+}
+
 /// The user for SSH.
 pub fn ssh_user(machine: &Machine) -> String {
     text(machine, SSH_USER).unwrap_or_else(|| "root".to_owned())
@@ -402,7 +407,7 @@ fn user_data(machine: &Machine) -> Result<Option<String>, Error> {
         );
         return Err(invalid(option, reason));
     }
-    Ok(Some(STANDARD.encode(data)))
+    Ok(Some(Base64::encode_string(&data)))
 }
 
 fn tags(machine: &Machine) -> Result<Vec<(String, String)>, Error> {

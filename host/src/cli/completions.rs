@@ -15,7 +15,10 @@ use super::{Failure, print};
 use crate::machine::Store;
 
 /// The variable by which a shell asks for completions.
-const VARIABLE: &str = "BTCLOUD_COMPLETE";
+pub(super) const VARIABLE: &str = "BTCLOUD_COMPLETE";
+
+/// The variable in which bash tells the word that is being typed with the quote that it begins with, if it does.
+pub(super) const WORD: &str = "BTCLOUD_COMPLETE_WORD";
 
 const NAME: &str = "btcloud-host";
 
@@ -54,7 +57,18 @@ pub(super) fn completions(matches: &ArgMatches) -> Result<(), Failure> {
     completer
         .write_registration(VARIABLE, NAME, NAME, NAME, &mut script)
         .map_err(|e| Failure::new(Exit::Failed, e))?;
-    print(String::from_utf8_lossy(&script).trim_end())
+    let script = String::from_utf8_lossy(&script);
+    // By itself it tells the word without the quote, and what completes it has to be quoted otherwise then.
+    let call = format!("{VARIABLE}=\"bash\" \\\n");
+    let with_word = format!("{WORD}=\"${{COMP_WORDS[COMP_CWORD]}}\" {call}");
+    print(script.replace(&call, &with_word).trim_end())
+}
+
+/// The words of the command line that a shell wants completed, if it does: they come after `--`.
+pub(super) fn words(args: &[OsString]) -> Option<&[OsString]> {
+    env::var_os(VARIABLE)?;
+    let at = args.iter().position(|arg| arg == "--")?;
+    args.get(at.checked_add(1)?..)
 }
 
 /// Answers a shell that asks for completions; tells whether one has.

@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use console::Style;
 use serde_json::json;
 
-use super::driver::{Choice, argument, common, flags, profile, store};
+use super::driver::{Choice, common, flags, profile, store};
 use super::exit::Exit;
 use super::report::Report;
 use super::table::{Cell, Table};
@@ -42,7 +42,7 @@ pub(super) fn command(driver: &Choice) -> Command {
         )
         .args_override_self(true)
         .next_help_heading(driver.heading())
-        .args(driver.options(None).map(argument));
+        .args(driver.arguments(None));
     Command::new("config")
         .about("Show what is configured")
         .subcommand_required(true)

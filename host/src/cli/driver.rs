@@ -9,10 +9,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
-use super::Failure;
+use clap_complete::engine::ArgValueCompleter;
+
 use super::exit::Exit;
+use super::inventory::{self, Completer};
+use super::{Failure, completions};
 use crate::builtin;
-use crate::contract::{OptionKind, OptionScope, OptionSpec};
+use crate::contract::{ListableOption, OptionKind, OptionScope, OptionSpec};
 use crate::files;
 use crate::machine::{Error, Flag, Flags, LazyDriver, Loaded, ProfileChoice, Store};
 use crate::profile::{self, Places, Profile};
@@ -28,17 +31,24 @@ pub(super) struct Choice {
     is_named: bool,
     /// What the user has written down for new machines and accounts.
     pub(super) profile: Option<Arc<Profile>>,
+    /// The options for which the driver can list names, if a command is about that.
+    pub(super) listable: Vec<ListableOption>,
+    /// The words of a command line that a shell wants completed.
+    words: Option<Arc<Words>>,
 }
 
 impl Choice {
     /// Finds the driver, and loads it if need be.
     pub(super) fn of(args: &[OsString]) -> Result<Self, Failure> {
+        let words = completions::words(args).map(|words| Arc::new(Words::new(words)));
+        let args = words.as_ref().map_or(args, |words| &words.words);
         let has = |word: &str| args.iter().skip(1).any(|arg| arg == word);
+        let lists = |arg: &OsString| arg.to_str().is_some_and(inventory::is_command);
+        let needs_listable = has("man") || args.iter().skip(1).any(lists);
         // In `help run create` too.
-        let needs_options = has("run") && has("create")
-            || ["gc", "doctor", "config", "man"]
-                .iter()
-                .any(|word| has(word));
+        let needs_options = needs_listable
+            || has("run") && has("create")
+            || ["gc", "doctor", "config"].iter().any(|word| has(word));
         let wants_help = has("help") || has("--help") || has("-h");
         let profile = match needs_options && !wants_help {
             true => profile_of(args).map_err(Error::from)?.map(Arc::new),
@@ -54,11 +64,17 @@ impl Choice {
             true => Some(driver.loaded()?),
             false => None,
         };
+        let listable = match &loaded {
+            Some(loaded) if needs_listable => loaded.listable()?,
+            _ => Vec::new(),
+        };
         Ok(Self {
             driver: Arc::new(driver),
             loaded,
             is_named: named.is_some(),
             profile,
+            listable,
+            words,
         })
     }
 
@@ -106,11 +122,186 @@ impl Choice {
         options.filter(move |option| scope.is_none_or(|scope| option.scope == scope))
     }
 
+    /// The options that can matter for what can be named: those of the account, and those that can be listed themselves.
+    pub(super) fn inventory_options(&self) -> impl Iterator<Item = &OptionSpec> {
+        let is_listed =
+            |spec: &OptionSpec| self.listable.iter().any(|l| l.option_name == spec.name);
+        self.options(None)
+            .filter(move |spec| spec.scope == OptionScope::Account || is_listed(spec))
+    }
+
+    /// The flags of the driver's options, or of those of one scope.
+    pub(super) fn arguments(&self, scope: Option<OptionScope>) -> Vec<Arg> {
+        self.options(scope)
+            .map(|spec| self.argument(spec))
+            .collect()
+    }
+
+    /// The flags of [`Self::inventory_options`].
+    pub(super) fn inventory_arguments(&self) -> Vec<Arg> {
+        let options = self.inventory_options();
+        options.map(|spec| self.argument(spec)).collect()
+    }
+
+    /// The flag of an option, whose names are completed if a shell asks for that.
+    fn argument(&self, spec: &OptionSpec) -> Arg {
+        let arg = argument(spec);
+        let (Some(words), Some(loaded)) = (&self.words, &self.loaded) else {
+            return arg;
+        };
+        if !matches!(spec.kind, OptionKind::Text | OptionKind::TextList) {
+            return arg;
+        }
+        let completer = Completer {
+            driver: Arc::clone(&self.driver),
+            loaded: Arc::clone(loaded),
+            profile: self.profile(),
+            words: Arc::clone(words),
+            option: spec.name.clone(),
+        };
+        arg.add(ArgValueCompleter::new(move |typed: &std::ffi::OsStr| {
+            completer.complete(typed)
+        }))
+    }
+
     /// The heading of the driver's options in the help.
     pub(super) fn heading(&self) -> String {
         let name = self.loaded.as_ref().map(|loaded| loaded.name.as_str());
         format!("Options of the driver {}", name.unwrap_or_default())
     }
+}
+
+/// The words of a command line that is being typed, as the shell has them.
+pub(super) struct Words {
+    words: Vec<OsString>,
+    /// The shell's name.
+    shell: String,
+    /// The quote before the word that is being typed, if the shell leaves that out.
+    quote: Option<char>,
+}
+
+/// A word that is being typed: what it means so far, and how it is quoted in `bash`, which leaves that to those that complete.
+pub(super) struct Typed {
+    text: String,
+    quoting: Quoting,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quoting {
+    /// The shell does it.
+    Shells,
+    /// By backslashes.
+    Bare,
+    /// Between these.
+    Between(char),
+    /// In PowerShell, which wants the whole word.
+    Whole,
+}
+
+impl Words {
+    fn new(words: &[OsString]) -> Self {
+        Self {
+            words: words.to_vec(),
+            shell: std::env::var(completions::VARIABLE).unwrap_or_default(),
+            quote: std::env::var(completions::WORD)
+                .ok()
+                .and_then(|word| word.chars().next())
+                .filter(|c| ['"', '\''].contains(c)),
+        }
+    }
+
+    /// What the flags of options are by these words, as far as they can be understood.
+    pub(super) fn flags(&self, specs: &[OptionSpec]) -> Flags {
+        let mut flags = Flags::new();
+        for spec in specs {
+            let flag = format!("--{}", spec.name);
+            let values = self.words.iter().enumerate().filter_map(|(i, word)| {
+                let word = word.to_str()?;
+                // In bash a `=` is a word of its own.
+                let value = match word.strip_prefix(&flag)? {
+                    "" => match self.words.get(i + 1)?.to_str()? {
+                        "=" => self.words.get(i + 2)?.to_str()?,
+                        value => value,
+                    },
+                    rest => rest.strip_prefix('=')?,
+                };
+                Some(unquoted(value))
+            });
+            let values: Vec<_> = values.filter(|value| !value.starts_with("--")).collect();
+            let Some(last) = values.last().cloned() else {
+                continue;
+            };
+            let value = match spec.kind {
+                OptionKind::TextList => Flag::TextList(values),
+                OptionKind::Boolean | OptionKind::Insecure => Flag::Boolean(true),
+                _ => Flag::Text(last),
+            };
+            flags.insert(spec.name.clone(), value);
+        }
+        flags
+    }
+
+    /// The word that is being typed.
+    pub(super) fn typed(&self, word: &str) -> Typed {
+        let quoting = match (self.shell.as_str(), self.quote) {
+            ("bash", Some(quote)) => Quoting::Between(quote),
+            ("bash", None) => Quoting::Bare,
+            ("powershell", _) => Quoting::Whole,
+            _ => Quoting::Shells,
+        };
+        let quote = self.quote.map(String::from).unwrap_or_default();
+        Typed {
+            text: unquoted(&(quote + word)),
+            quoting,
+        }
+    }
+}
+
+impl Typed {
+    /// How the shell has to be told that this word is meant to be `value`, if it can be.
+    pub(super) fn complete(&self, value: &str) -> Option<String> {
+        // A line break would end the candidate, and with it the command.
+        if !value.starts_with(&self.text) || value.contains(char::is_control) {
+            return None;
+        }
+        let is_plain = |c: char| c.is_alphanumeric() || "-_./,@%+=".contains(c);
+        let escaped = |special: &dyn Fn(char) -> bool| {
+            let mut text = String::new();
+            for c in value.chars() {
+                if special(c) {
+                    text.push('\\');
+                }
+                text.push(c);
+            }
+            text
+        };
+        Some(match self.quoting {
+            Quoting::Shells => value.to_owned(),
+            Quoting::Bare => escaped(&|c| !is_plain(c)),
+            Quoting::Between('"') => escaped(&|c| "\"\\$`".contains(c)),
+            // Nothing can stand for itself there but what is no quote.
+            Quoting::Between(quote) if value.contains(quote) => return None,
+            Quoting::Between(_) => value.to_owned(),
+            Quoting::Whole if value.chars().all(is_plain) => value.to_owned(),
+            Quoting::Whole => format!("'{}'", value.replace('\'', "''")),
+        })
+    }
+}
+
+/// What a shell would make of a word without variables and the like, be it finished or not.
+fn unquoted(word: &str) -> String {
+    let mut text = String::new();
+    let mut quote = None;
+    let mut chars = word.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            (None | Some('"'), '\\') => text.extend(chars.next()),
+            _ => text.push(c),
+        }
+    }
+    text
 }
 
 /// The driver that made a machine.
@@ -249,7 +440,7 @@ pub(super) fn profile() -> Arg {
 }
 
 /// The flag of a driver's option.
-pub(super) fn argument(spec: &OptionSpec) -> Arg {
+fn argument(spec: &OptionSpec) -> Arg {
     let mut help = spec.help.clone();
     for (label, text) in [("env", Some(&spec.env)), ("default", spec.default.as_ref())] {
         if let Some(text) = text.filter(|text| !text.is_empty()) {

@@ -165,6 +165,36 @@ pub const EXAMPLES: &[Example] = &[
         "Make it the current one; remove it",
     ),
     example(
+        "zones",
+        "btcloud-host zones",
+        "All zones that the account may use",
+    ),
+    example(
+        "templates",
+        "btcloud-host templates --btcloud-zone uk-london-1 --filter name=^Ubuntu",
+        "Those of a zone whose names begin with Ubuntu",
+    ),
+    example(
+        "offerings",
+        "btcloud-host offerings --btcloud-zone uk-london-1 --format json",
+        "The sizes of machines, for a program",
+    ),
+    example(
+        "networks",
+        "btcloud-host networks --btcloud-zone uk-london-1 -q",
+        "The names alone",
+    ),
+    example(
+        "candidates",
+        "btcloud-host candidates",
+        "The options for which names can be listed",
+    ),
+    example(
+        "candidates",
+        "btcloud-host candidates disk-offering --btcloud-zone uk-london-1",
+        "What --btcloud-disk-offering can name",
+    ),
+    example(
         "gc",
         "btcloud-host gc",
         "What the account has that this store does not know",

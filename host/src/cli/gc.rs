@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
-use super::driver::{Choice, argument, common, flags, profile, store};
+use super::driver::{Choice, common, flags, profile, store};
 use super::exit::Exit;
 use super::report::Report;
 use super::{Failure, print, print_json, warn};
@@ -43,7 +43,7 @@ pub(super) fn command(driver: &Choice) -> Command {
         )
         .args_override_self(true)
         .next_help_heading(driver.heading())
-        .args(driver.options(Some(OptionScope::Account)).map(argument))
+        .args(driver.arguments(Some(OptionScope::Account)))
 }
 
 /// Lists or removes.

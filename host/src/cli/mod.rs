@@ -12,6 +12,7 @@ mod env;
 pub mod examples;
 mod exit;
 mod gc;
+mod inventory;
 mod ls;
 mod provision;
 mod report;
@@ -56,7 +57,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(args: &[OsString]) -> Result<(), Failure> {
-    let driver = driver::Choice::of(args)?;
+    let driver = match driver::Choice::of(args) {
+        // A shell shows no error while somebody types.
+        Err(_) if completions::words(args).is_some() => return Ok(()),
+        driver => driver?,
+    };
     if completions::answer(args, || command(&driver))? {
         return Ok(());
     }
@@ -95,6 +100,9 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
         Some(("man", matches)) => completions::man(command(&driver), matches),
         Some(("gc", matches)) => gc::execute(&driver, matches),
         Some(("driver", matches)) => drivers::execute(matches),
+        Some((command, matches)) if inventory::is_command(command) => {
+            inventory::execute(&driver, command, matches)
+        }
         Some((short, matches)) => short::execute(&driver, short, matches),
         None => Err(Failure::shown(Exit::Usage)),
     }
@@ -116,6 +124,7 @@ fn command(driver: &driver::Choice) -> Command {
         .subcommand(ssh::copy_command())
         .subcommand(provision::command())
         .subcommand(provision::regenerate_command())
+        .subcommands(inventory::commands(driver))
         .subcommand(gc::command(driver))
         .subcommand(config::command(driver))
         .subcommand(doctor::command(driver))

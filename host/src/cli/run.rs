@@ -8,7 +8,7 @@ use clap_complete::ArgValueCompleter;
 use serde_json::json;
 
 use super::completions::machines;
-use super::driver::{Choice, argument, common, flags, profile, store};
+use super::driver::{Choice, common, flags, profile, store};
 use super::each::{each, parallel};
 use super::exit::Exit;
 use super::provision::{self, Wanted};
@@ -105,7 +105,7 @@ pub(super) fn command(driver: &Choice) -> Command {
                 .next_help_heading("Docker engine")
                 .args(provision::arguments())
                 .next_help_heading(driver.heading())
-                .args(driver.options(None).map(argument));
+                .args(driver.arguments(None));
         }
         run = run.subcommand(command);
     }

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::cloud::{Behaviour, Cloud};
 use super::subject::{Answer, Operation, Outcome, Setting, Subject, is_of_kind, name_of, path_of};
-use super::{Error, Report, Settings, troubles};
+use super::{Error, Report, Settings, inventory, troubles};
 use crate::capability::clock::Cancel;
 use crate::capability::http::{Client, Endpoint};
 use crate::contract::types::ErrorKind;
@@ -62,6 +62,7 @@ pub(super) fn lead(
         report.note(MAKES, vec![format!("check: {}", checked.answer.text())]);
         return Ok(());
     }
+    inventory::of_cloud(life.subject, &life.machine, &life.setting, report);
     let made = life.call(Operation::Create);
     let runs = matches!(&made.answer, Answer::Told(told)
         if told.iter().flatten().any(|status| status.state == State::Running && status.ip.is_some()));

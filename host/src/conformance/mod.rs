@@ -6,6 +6,7 @@
 //! going through the one here, so that it can be seen what they are, and lose the answers of some.
 
 mod cloud;
+mod inventory;
 mod journal;
 mod life;
 mod manners;
@@ -145,9 +146,11 @@ pub fn run(component: &[u8], settings: &Settings) -> Result<Report, Error> {
     let loaded = Loaded::new(driver, description);
     let mut subject = Subject::new(loaded, journal, settings)?;
     manners::of_description(&mut subject, &cloud, &mut report)?;
+    inventory::of_listable(&mut subject, &cloud, &mut report)?;
     if subject.endpoint.is_some() {
         manners::of_missing_options(&mut subject, &cloud, &mut report)?;
         troubles::meet(&mut subject, &cloud, &mut report)?;
+        inventory::meet(&mut subject, &cloud, &mut report)?;
         troubles::cancel(&mut subject, &cloud, &mut report)?;
         if let Some(url) = &settings.endpoint {
             life::lead(&mut subject, &cloud, &url.parse()?, settings, &mut report)?;

@@ -17,7 +17,11 @@ use crate::capability::http::{Client, Endpoint};
 use crate::capability::keys::Keys;
 use crate::capability::log::{Silent, clean};
 use crate::contract::types::ErrorKind;
-use crate::contract::{self, FoundMachine, Machine, OptionKind, OptionSpec, Status, Value};
+use crate::contract::{
+    self, Candidate, FoundMachine, Limit, ListableOption, Machine, OptionKind, OptionSpec, Status,
+    Value,
+};
+use crate::machine::inventory::{sane_candidates, sane_limits};
 use crate::machine::options::{Given, Options};
 use crate::machine::{Flag, Flags, Loaded, ProfileChoice, Surroundings, Variables, mint_id, sane};
 use crate::sandbox::{self, Change};
@@ -36,6 +40,9 @@ pub(super) enum Operation {
     Change(Change),
     Status,
     Survey,
+    /// What can be named in the option of that number among those that can be listed.
+    Candidates(usize),
+    Limits,
 }
 
 impl Operation {
@@ -57,6 +64,8 @@ impl Operation {
             Self::Change(Change::Remove) => "remove",
             Self::Status => "status",
             Self::Survey => "survey",
+            Self::Candidates(_) => "candidates",
+            Self::Limits => "limits",
         }
     }
 }
@@ -96,6 +105,8 @@ pub(super) enum Answer {
     Done,
     Told(Vec<Result<Status, contract::Error>>),
     Found(Vec<FoundMachine>),
+    Candidates(Vec<Candidate>),
+    Limits(Vec<Limit>),
     Failed(contract::Error),
     /// It came to no answer.
     Broke,
@@ -114,6 +125,8 @@ impl Answer {
                 format!("it answers: {}", states.collect::<Vec<_>>().join(", "))
             }
             Self::Found(found) => format!("it tells of {} machines", found.len()),
+            Self::Candidates(candidates) => format!("it tells of {} names", candidates.len()),
+            Self::Limits(limits) => format!("it tells of {} limits", limits.len()),
             Self::Failed(error) => {
                 format!("it fails: {} ({})", error.message, name_of(error.kind))
             }
@@ -137,6 +150,8 @@ pub(super) struct Subject {
     pub(super) journal: Journal,
     /// The name of the option that is the cloud's URL.
     pub(super) endpoint: Option<String>,
+    /// The options whose names it can list, once it has told them.
+    pub(super) listable: Vec<ListableOption>,
     /// Those that were given, by their whole names.
     given: BTreeMap<String, String>,
     /// Stands in for a secret that was not given.
@@ -170,6 +185,7 @@ impl Subject {
         Ok(Self {
             endpoint: endpoint.map(|option| option.name.clone()),
             given,
+            listable: Vec::new(),
             canary: format!("secret-{}", mint_id()?),
             keys: tempfile::tempdir()?,
             loaded,
@@ -375,18 +391,31 @@ impl Subject {
                 }
             }
             (Operation::Survey, _) => {
-                let of_account = |name: &str| {
-                    let mut options = self.loaded.description.options.iter();
-                    let option = options.find(|option| option.name == name);
-                    option.is_some_and(|option| option.scope == contract::OptionScope::Account)
-                };
-                let values = setting.options.values.iter();
-                let values: Vec<(String, Value)> = values
-                    .filter(|(name, _)| of_account(name))
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect();
+                let values = self.values_of(setting, &|_| false);
                 match self.loaded.driver.survey(capabilities, &values)? {
                     Ok(found) => Answer::Found(found),
+                    Err(error) => Answer::Failed(error),
+                }
+            }
+            (Operation::Candidates(index), _) => {
+                let values = self.values_of(setting, &|name| self.is_listable(name));
+                let option = self.listable.get(index).map(|l| l.option_name.as_str());
+                let option = option.unwrap_or_default();
+                match self
+                    .loaded
+                    .driver
+                    .candidates(capabilities, &values, option)?
+                {
+                    Ok(told) => {
+                        Answer::Candidates(sane_candidates(told, &setting.options.secrets)?)
+                    }
+                    Err(error) => Answer::Failed(error),
+                }
+            }
+            (Operation::Limits, _) => {
+                let values = self.values_of(setting, &|name| self.is_listable(name));
+                match self.loaded.driver.account_limits(capabilities, &values)? {
+                    Ok(told) => Answer::Limits(sane_limits(told, &setting.options.secrets)?),
                     Err(error) => Answer::Failed(error),
                 }
             }
@@ -394,15 +423,50 @@ impl Subject {
         })
     }
 
+    fn is_listable(&self, option: &str) -> bool {
+        let mut listable = self.listable.iter();
+        listable.any(|listable| listable.option_name == option)
+    }
+
+    /// The values of the account's options, and of others that are wanted.
+    fn values_of(&self, setting: &Setting, wants: &dyn Fn(&str) -> bool) -> Vec<(String, Value)> {
+        let of_account = |name: &str| {
+            let mut options = self.loaded.description.options.iter();
+            let option = options.find(|option| option.name == name);
+            option.is_some_and(|option| option.scope == contract::OptionScope::Account)
+        };
+        let values = setting.options.values.iter();
+        values
+            .filter(|(name, _)| of_account(name) || wants(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// What is called, for the one who reads the report.
+    pub(super) fn name_of(&self, operation: Operation) -> String {
+        match operation {
+            Operation::Candidates(index) => {
+                let listable = self.listable.get(index);
+                let option = listable.map(|l| l.option_name.as_str());
+                format!("candidates of --{}", option.unwrap_or_default())
+            }
+            operation => operation.name().to_owned(),
+        }
+    }
+
     /// Looks at what holds for every call.
     fn look_at(&mut self, operation: Operation, setting: &Setting, outcome: &Outcome) {
-        let at = format!("{}, {}", operation.name(), setting.name);
+        let at = format!("{}, {}", self.name_of(operation), setting.name);
         if outcome.events.contains(&Event::Oversleeps) {
             self.crashes.push(format!("{at}: it waits for ever"));
         }
         let is_reading = matches!(
             operation,
-            Operation::Check | Operation::Status | Operation::Survey
+            Operation::Check
+                | Operation::Status
+                | Operation::Survey
+                | Operation::Candidates(_)
+                | Operation::Limits
         );
         if is_reading && outcome.changes() > 0 {
             self.changes
@@ -434,6 +498,14 @@ impl Subject {
             let problem = problem.map(|problem| format!("{at}: {problem}: {}", error.message));
             let shown = problem.map(|text| clean(&setting.options.secrets.redact(&text), 500));
             self.messages.extend(shown);
+        }
+        let texts: Vec<&str> = match &outcome.answer {
+            Answer::Candidates(told) => told.iter().flat_map(|c| [&*c.name, &*c.id]).collect(),
+            Answer::Limits(told) => told.iter().map(|limit| &*limit.name).collect(),
+            _ => Vec::new(),
+        };
+        if texts.iter().any(|text| text.contains(&self.canary)) {
+            self.messages.push(format!("{at}: a name holds a secret"));
         }
         for status in told.iter().flatten() {
             if let Err(error) = sane(status.clone()) {

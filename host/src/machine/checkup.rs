@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Account, Error, Flags, LazyDriver, Loaded, Machine, Record, Store, Surroundings};
+use super::{
+    Account, Error, Flags, Inventory, LazyDriver, Loaded, Machine, Record, Store, Surroundings,
+};
 use crate::capability::http::Endpoint;
-use crate::contract::OptionKind;
 use crate::contract::http::FailureKind;
 use crate::contract::types::ErrorKind;
+use crate::contract::{Limit, OptionKind};
 use crate::files;
 
 /// How long an endpoint may take to answer.
@@ -276,14 +278,16 @@ pub fn of_account(
             }
         }
     }
-    let Ok(account) = account else {
-        findings.push(Finding::skipped("keys", "the account is not configured"));
+    let unasked = match &account {
+        Err(_) => Some("the account is not configured"),
+        Ok(_) if !is_reached => Some("the endpoint cannot be reached"),
+        Ok(_) => None,
+    };
+    let (Ok(account), None) = (account, unasked) else {
+        let reason = unasked.unwrap_or_default();
+        findings.extend(["keys", "quota"].map(|what| Finding::skipped(what, reason)));
         return findings;
     };
-    if !is_reached {
-        findings.push(Finding::skipped("keys", "the endpoint cannot be reached"));
-        return findings;
-    }
     let missing = given.missing(&loaded.description.options);
     match missing.is_empty() {
         true => findings.extend(of_new_machine(driver, surroundings, flags)),
@@ -304,6 +308,71 @@ pub fn of_account(
                 format!("{} not given", missing.join(", ")),
             ));
         }
+    }
+    let has_keys = !findings
+        .iter()
+        .any(|finding| finding.what == "keys" && finding.verdict == Verdict::Bad);
+    match has_keys {
+        true => findings.extend(of_limits(driver, surroundings, flags)),
+        false => findings.push(Finding::skipped(
+            "quota",
+            "the cloud does not take the keys",
+        )),
+    }
+    findings
+}
+
+/// Whether the account's limits leave room for a machine.
+fn of_limits(driver: &LazyDriver, surroundings: &Surroundings, flags: &Flags) -> Vec<Finding> {
+    let what = "quota";
+    let inventory = Inventory::new(driver, surroundings.clone(), flags);
+    match inventory.and_then(|inventory| inventory.limits(PATIENCE)) {
+        Ok(limits) => judge(&limits),
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            vec![Finding::skipped(
+                what,
+                format!("the driver does not tell it: {error}"),
+            )]
+        }
+        // Who may not ask for it may make machines all the same.
+        Err(error) if error.kind() == ErrorKind::Permission => {
+            vec![Finding::skipped(what, error.to_string())]
+        }
+        Err(error) => vec![Finding::failed(what, &error)],
+    }
+}
+
+/// A finding for each limit that is reached or near, or one that there is none.
+fn judge(limits: &[Limit]) -> Vec<Finding> {
+    let what = "quota";
+    let remedy = "remove what is not needed any more (`btcloud-host gc` lists what nobody manages), or have the limit raised";
+    let finding = |limit: &Limit| {
+        let (used, max) = (limit.used, limit.max?);
+        let detail = format!("{used} of {max} {} are used", limit.name);
+        let is_near = || used >= max.saturating_sub(max / 10);
+        match () {
+            () if used >= max && limit.each_machine => Some(Finding::bad(
+                what,
+                format!("{detail}; no machine can be made"),
+                remedy,
+            )),
+            () if used >= max => Some(Finding::warning(what, detail, remedy)),
+            () if is_near() => Some(Finding::warning(what, detail, remedy)),
+            () => None,
+        }
+    };
+    let mut findings: Vec<_> = limits.iter().filter_map(finding).collect();
+    if findings.is_empty() {
+        let of_machines = limits
+            .iter()
+            .find(|limit| limit.each_machine && limit.max.is_some());
+        findings.push(Finding::good(
+            what,
+            match of_machines.and_then(|limit| Some((limit, limit.max?))) {
+                Some((limit, max)) => format!("{} of {max} {} are used", limit.used, limit.name),
+                None => "nothing is near its limit".to_owned(),
+            },
+        ));
     }
     findings
 }
@@ -406,6 +475,36 @@ fn of_new_machine(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_that_are_reached_or_near_are_told() {
+        let judge = |used, max, each_machine| {
+            let limit = Limit {
+                name: "things".to_owned(),
+                used,
+                max,
+                each_machine,
+            };
+            let findings = super::judge(&[limit]);
+            assert_eq!(findings.len(), 1);
+            (findings[0].verdict, findings[0].detail.clone())
+        };
+        for (used, max, each, verdict) in [
+            (17, Some(20), true, Verdict::Good),
+            (18, Some(20), true, Verdict::Warning),
+            (20, Some(20), true, Verdict::Bad),
+            (21, Some(20), true, Verdict::Bad),
+            (20, Some(20), false, Verdict::Warning),
+            (0, Some(0), true, Verdict::Bad),
+            (3, Some(4), true, Verdict::Good),
+            (u64::MAX, None, true, Verdict::Good),
+        ] {
+            assert_eq!(judge(used, max, each).0, verdict, "{used} {max:?}");
+        }
+        assert_eq!(judge(1, Some(20), true).1, "1 of 20 things are used");
+        assert_eq!(judge(1, None, true).1, "nothing is near its limit");
+        assert_eq!(super::judge(&[])[0].verdict, Verdict::Good);
+    }
 
     #[test]
     fn clocks_are_compared_with_what_travels_left_out() {

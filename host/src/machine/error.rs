@@ -178,6 +178,7 @@ impl Error {
             | Self::ForeignMachine { .. }
             | Self::OtherDriver { .. } => ErrorKind::Conflict,
             Self::Cancelled | Self::Sandbox(sandbox::Error::Cancelled) => ErrorKind::Cancelled,
+            Self::Sandbox(sandbox::Error::NoInventory) => ErrorKind::Unsupported,
             Self::Sandbox(_)
             | Self::Registry(_)
             | Self::Store { .. }
@@ -233,6 +234,9 @@ impl Error {
                 "restore the file from a backup; until then the machine has to be managed at the \
                  cloud's own console"
                     .to_owned(),
+            ),
+            Self::Sandbox(sandbox::Error::NoInventory) => Some(
+                "look at the cloud's own console; a newer version of the driver may list it".to_owned(),
             ),
             Self::Sandbox(sandbox::Error::ContractVersion { .. }) => {
                 Some("install versions of driver and host that match".to_owned())

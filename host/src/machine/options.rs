@@ -173,6 +173,26 @@ impl Options {
         Self::from_flags(&specs, given)
     }
 
+    /// Those that are about the account, and of a machine's own those that are given and that `is_wanted` wants.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::from_flags`].
+    pub(super) fn for_inventory(
+        specs: &[OptionSpec],
+        given: &Given<'_>,
+        is_wanted: &dyn Fn(&OptionSpec) -> bool,
+    ) -> Result<Self, Error> {
+        let mut options = Self::of_account(specs, given)?;
+        for spec in specs {
+            let is_wanted = spec.scope == OptionScope::Machine && is_wanted(spec);
+            if let Some((flag, _)) = given.value(spec).filter(|_| is_wanted) {
+                options.set(spec, flag)?;
+            }
+        }
+        Ok(options)
+    }
+
     /// From what is stored of a machine. The environment overrides the secrets and how certificates are verified, so that
     /// these can be changed.
     ///

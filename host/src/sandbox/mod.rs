@@ -12,12 +12,15 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, HasSelf, Instance, InstancePre, Linker};
 use wasmtime::{CallHook, Config, Engine, Store, Trap};
 
 use crate::capability::Capabilities;
 use crate::capability::log::clean;
-use crate::contract::{self, Description, DriverPre, FoundMachine, Machine, Status, Value};
+use crate::contract::{
+    self, Candidate, Description, FoundMachine, ListableOption, Machine, Status, Value, inventory,
+    lifecycle,
+};
 
 pub use crate::capability::limits::{Limit, Limits};
 pub use cache::Cache;
@@ -53,6 +56,9 @@ pub enum Error {
     /// The component asks for something that the host does not have.
     #[error("this driver needs something that the host does not offer: {0}")]
     Link(String),
+    /// The driver was made without an inventory.
+    #[error("this driver does not list what can be named")]
+    NoInventory,
     /// The driver ran into a limit.
     #[error("the driver was stopped: {0}")]
     Limit(Limit),
@@ -88,7 +94,10 @@ pub enum Change {
 /// A driver, loaded and linked. Each operation runs on a fresh instance.
 pub struct Driver {
     engine: Engine,
-    pre: DriverPre<Context>,
+    pre: InstancePre<Context>,
+    lifecycle: lifecycle::GuestIndices,
+    /// Drivers need not have one.
+    inventory: Option<inventory::GuestIndices>,
     limits: Limits,
 }
 
@@ -114,16 +123,17 @@ impl Driver {
             Some(cache) => cache.component(&engine, component, compile)?,
             None => compile()?,
         };
-        version::check(&component)?;
+        let has_inventory = version::check(&component)?;
 
         let mut linker = Linker::new(&engine);
         link(&mut linker).map_err(|e| Error::Engine(e.to_string()))?;
-        let pre = linker
-            .instantiate_pre(&component)
-            .and_then(DriverPre::new)
-            .map_err(|e| Error::Link(clean(&e.to_string(), MAX_REASON)))?;
+        let unlinkable = |e: wasmtime::Error| Error::Link(clean(&e.to_string(), MAX_REASON));
+        let pre = linker.instantiate_pre(&component).map_err(unlinkable)?;
+        let inventory = has_inventory.then(|| inventory::GuestIndices::new(&pre));
         Ok(Self {
             engine,
+            lifecycle: lifecycle::GuestIndices::new(&pre).map_err(unlinkable)?,
+            inventory: inventory.transpose().map_err(unlinkable)?,
             pre,
             limits,
         })
@@ -148,14 +158,14 @@ impl Driver {
 
     /// What the driver tells of itself, unchecked, when it could use these capabilities.
     pub(crate) fn describe_with(&self, capabilities: Capabilities) -> Result<Description, Error> {
-        self.call(capabilities, |driver, store| {
-            driver.machine_driver_lifecycle().call_describe(store)
+        self.call(capabilities, |lifecycle, store| {
+            lifecycle.call_describe(store)
         })
     }
 
     /// The packages of which the component imports something, with their versions.
     pub(crate) fn imports(&self) -> Vec<String> {
-        let component_type = self.pre.instance_pre().component().component_type();
+        let component_type = self.pre.component().component_type();
         let imports = component_type.imports(&self.engine);
         let package = |name: &str| {
             let (name, version) = name.split_once('@').unwrap_or((name, ""));
@@ -176,8 +186,8 @@ impl Driver {
         capabilities: Capabilities,
         machine: &Machine,
     ) -> Result<Result<(), contract::Error>, Error> {
-        self.call(capabilities, |driver, store| {
-            driver.machine_driver_lifecycle().call_check(store, machine)
+        self.call(capabilities, |lifecycle, store| {
+            lifecycle.call_check(store, machine)
         })
     }
 
@@ -191,10 +201,8 @@ impl Driver {
         capabilities: Capabilities,
         machine: &Machine,
     ) -> Result<Result<Status, contract::Error>, Error> {
-        self.call(capabilities, |driver, store| {
-            driver
-                .machine_driver_lifecycle()
-                .call_create(store, machine)
+        self.call(capabilities, |lifecycle, store| {
+            lifecycle.call_create(store, machine)
         })
     }
 
@@ -209,15 +217,12 @@ impl Driver {
         capabilities: Capabilities,
         machine: &Machine,
     ) -> Result<Result<(), contract::Error>, Error> {
-        self.call(capabilities, |driver, store| {
-            let lifecycle = driver.machine_driver_lifecycle();
-            match change {
-                Change::Start => lifecycle.call_start(store, machine),
-                Change::Stop => lifecycle.call_stop(store, machine),
-                Change::Kill => lifecycle.call_kill(store, machine),
-                Change::Restart => lifecycle.call_restart(store, machine),
-                Change::Remove => lifecycle.call_remove(store, machine),
-            }
+        self.call(capabilities, |lifecycle, store| match change {
+            Change::Start => lifecycle.call_start(store, machine),
+            Change::Stop => lifecycle.call_stop(store, machine),
+            Change::Kill => lifecycle.call_kill(store, machine),
+            Change::Restart => lifecycle.call_restart(store, machine),
+            Change::Remove => lifecycle.call_remove(store, machine),
         })
     }
 
@@ -231,10 +236,8 @@ impl Driver {
         capabilities: Capabilities,
         machines: &[Machine],
     ) -> Result<Vec<Result<Status, contract::Error>>, Error> {
-        let answers = self.call(capabilities, |driver, store| {
-            driver
-                .machine_driver_lifecycle()
-                .call_status(store, machines)
+        let answers = self.call(capabilities, |lifecycle, store| {
+            lifecycle.call_status(store, machines)
         })?;
         if answers.len() != machines.len() {
             let (got, asked) = (answers.len(), machines.len());
@@ -255,18 +258,93 @@ impl Driver {
         capabilities: Capabilities,
         options: &[(String, Value)],
     ) -> Result<Result<Vec<FoundMachine>, contract::Error>, Error> {
-        self.call(capabilities, |driver, store| {
-            driver
-                .machine_driver_lifecycle()
-                .call_survey(store, options)
+        self.call(capabilities, |lifecycle, store| {
+            lifecycle.call_survey(store, options)
         })
     }
 
-    /// Runs one function of an instance made for it.
+    /// The options whose names the driver can list, as it tells them.
+    ///
+    /// # Errors
+    ///
+    /// If the driver has no inventory or does not run to its end.
+    pub fn listable(&self) -> Result<Vec<ListableOption>, Error> {
+        self.listable_with(Capabilities::none(self.limits.of_description()))
+    }
+
+    /// The same, when it could use these capabilities.
+    pub(crate) fn listable_with(
+        &self,
+        capabilities: Capabilities,
+    ) -> Result<Vec<ListableOption>, Error> {
+        self.ask_inventory(capabilities, |inventory, store| {
+            inventory.call_listable(store)
+        })
+    }
+
+    /// What an option can name, as the driver tells it.
+    ///
+    /// # Errors
+    ///
+    /// If the driver has no inventory or does not run to its end; the driver's own answer is within.
+    pub fn candidates(
+        &self,
+        capabilities: Capabilities,
+        options: &[(String, Value)],
+        option: &str,
+    ) -> Result<Result<Vec<Candidate>, contract::Error>, Error> {
+        self.ask_inventory(capabilities, |inventory, store| {
+            inventory.call_candidates(store, options, option)
+        })
+    }
+
+    /// The account's limits, as the driver tells them.
+    ///
+    /// # Errors
+    ///
+    /// If the driver has no inventory or does not run to its end; the driver's own answer is within.
+    pub fn account_limits(
+        &self,
+        capabilities: Capabilities,
+        options: &[(String, Value)],
+    ) -> Result<Result<Vec<contract::Limit>, contract::Error>, Error> {
+        self.ask_inventory(capabilities, |inventory, store| {
+            inventory.call_limits(store, options)
+        })
+    }
+
+    /// Whether the driver can list what its options name, and tell the account's limits.
+    pub fn has_inventory(&self) -> bool {
+        self.inventory.is_some()
+    }
+
+    /// Runs one function of the inventory of an instance made for it.
+    fn ask_inventory<R: Send>(
+        &self,
+        capabilities: Capabilities,
+        function: impl FnOnce(&inventory::Guest, &mut Store<Context>) -> wasmtime::Result<R> + Send,
+    ) -> Result<R, Error> {
+        let indices = self.inventory.as_ref().ok_or(Error::NoInventory)?;
+        self.run(capabilities, |instance, store| {
+            function(&indices.load(&mut *store, instance)?, store)
+        })
+    }
+
+    /// Runs one function of the lifecycle of an instance made for it.
     fn call<R: Send>(
         &self,
         capabilities: Capabilities,
-        function: impl FnOnce(&contract::Driver, &mut Store<Context>) -> wasmtime::Result<R> + Send,
+        function: impl FnOnce(&lifecycle::Guest, &mut Store<Context>) -> wasmtime::Result<R> + Send,
+    ) -> Result<R, Error> {
+        self.run(capabilities, |instance, store| {
+            function(&self.lifecycle.load(&mut *store, instance)?, store)
+        })
+    }
+
+    fn run<R: Send>(
+        &self,
+        capabilities: Capabilities,
+        function: impl FnOnce(&Instance, &mut Store<Context>) -> wasmtime::Result<R> + Send,
     ) -> Result<R, Error> {
         let context = Context {
             meter: Meter::new(Arc::clone(&capabilities.budget)),
@@ -284,8 +362,8 @@ impl Driver {
         store.epoch_deadline_callback(|store| store.data().meter.tick());
 
         let result = meter::run(&self.engine, self.limits.stack, || {
-            let driver = self.pre.instantiate(&mut store)?;
-            function(&driver, &mut store)
+            let instance = self.pre.instantiate(&mut store)?;
+            function(&instance, &mut store)
         })?;
         result.map_err(|error| store.data().explain(&error))
     }

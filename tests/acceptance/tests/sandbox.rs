@@ -343,7 +343,7 @@ fn what_is_no_driver_of_this_contract_is_refused_with_the_reason() {
         ("(component)", "not a machine driver"),
         (
             r#"(component (instance $i) (export "machine:driver/lifecycle@0.2.0" (instance $i)))"#,
-            "built for machine:driver 0.2.0, this host supports 0.1.0",
+            "built for machine:driver 0.2.0, this host supports 0.1.1",
         ),
         (
             r#"(component (instance $i) (export "machine:driver/lifecycle@0.1.0" (instance $i)))"#,

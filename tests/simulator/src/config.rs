@@ -29,6 +29,9 @@ pub struct Behaviour {
     pub rsa_keys_only: bool,
     /// How many machines an account may have. Default: no limit.
     pub machine_limit: Option<usize>,
+    /// `api.throttling.max` and `api.throttling.interval`: how many calls an account may make within each such time.
+    /// Default: no limit.
+    pub throttling: Option<(u32, Duration)>,
     /// Isolated networks are up, with their source-NAT address, from the start, rather than when their first machine
     /// is deployed. Default: false.
     pub networks_implemented: bool,
@@ -50,6 +53,7 @@ impl Default for Behaviour {
             expunge_delay: Duration::ZERO,
             rsa_keys_only: false,
             machine_limit: None,
+            throttling: None,
             networks_implemented: false,
             version: "4.18.0.0".to_owned(),
         }

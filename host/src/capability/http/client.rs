@@ -1,6 +1,7 @@
 //! The connections: how they are made, bounded and verified, and what their failures mean.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ureq::http::Uri;
@@ -11,14 +12,29 @@ use ureq::{Agent, Timeout};
 
 use super::MAX_TIMEOUT;
 use super::endpoint::{Endpoint, EndpointError, is_forbidden};
+use super::pace::Pace;
 use crate::contract::http::{Failure, FailureKind, Response};
+
+/// The most connections to one server that are kept between requests, for as many operations at once.
+const MAX_IDLE: usize = 32;
 
 /// The longest time until a connection is there, its TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The connections, shared by all operations of a process.
+/// The connections, shared by all operations of a process. Clones share them, and the pace at which servers are called.
 #[derive(Clone, Debug)]
 pub struct Client {
+    pool: Pool,
+    /// The pools of other kinds of trust, which operations have asked for.
+    others: Arc<Mutex<Vec<Pool>>>,
+    pace: Pace,
+    /// The longest time for one exchange.
+    limit: Duration,
+}
+
+/// Connections that are verified in one way.
+#[derive(Clone, Debug)]
+struct Pool {
     /// By what certificates are verified.
     trust: Trust,
     /// Keeps connections between requests.
@@ -26,8 +42,6 @@ pub struct Client {
     /// Connects anew for each request: one that is lost on a connection which the server had just closed could not be
     /// told from one that the server acted on.
     changing: Agent,
-    /// The longest time for one exchange.
-    limit: Duration,
 }
 
 impl Client {
@@ -37,25 +51,11 @@ impl Client {
     }
 
     fn resolving<R: Resolver>(trust: Trust, resolver: impl Fn() -> R) -> Self {
-        let agent = |idle_connections| {
-            let config = Agent::config_builder()
-                .http_status_as_error(false)
-                .max_redirects(0)
-                .max_redirects_will_error(false)
-                .proxy(ureq::Proxy::try_from_env())
-                .max_idle_connections(idle_connections)
-                .timeout_connect(Some(CONNECT_TIMEOUT))
-                .user_agent(concat!("btcloud-host/", env!("CARGO_PKG_VERSION")))
-                .tls_config(trust.config())
-                .build();
-            let resolver = GuardedResolver(resolver());
-            Agent::with_parts(config, DefaultConnector::new(), resolver)
-        };
         Self {
-            reading: agent(4),
-            changing: agent(0),
+            pool: Pool::new(trust, resolver),
+            others: Arc::default(),
+            pace: Pace::default(),
             limit: MAX_TIMEOUT,
-            trust,
         }
     }
 
@@ -64,12 +64,24 @@ impl Client {
         Self { limit, ..self }
     }
 
-    /// The same with certificates verified in that way.
+    /// The same with certificates verified in that way. Whoever asks for the same trust gets the same connections.
     pub fn trusting(&self, trust: &Trust) -> Self {
-        match self.trust == *trust {
-            true => self.clone(),
-            false => Self::new(trust.clone()).with_limit(self.limit),
+        let mut client = self.clone();
+        if self.pool.trust != *trust {
+            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = others.iter().find(|pool| pool.trust == *trust);
+            client.pool = known.cloned().unwrap_or_else(|| {
+                let pool = Pool::new(trust.clone(), DefaultResolver::default);
+                others.push(pool.clone());
+                pool
+            });
         }
+        client
+    }
+
+    /// How often servers are called.
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// Asks an endpoint for anything, unsigned, and tells which time the answer bears, if it does (RFC 9110, `Date`). Whatever
@@ -87,7 +99,7 @@ impl Client {
         let host = endpoint.host();
         let timeout = timeout.min(self.limit);
         // A connection that is kept may be to another server than a new one.
-        let request = self.changing.get(url).config();
+        let request = self.pool.changing.get(url).config();
         let answer = request.timeout_global(Some(timeout)).build().call();
         let uri = url.parse().unwrap_or_default();
         let answer = answer.map_err(|e| through_proxy(failure(&e, host), &uri))?;
@@ -105,8 +117,8 @@ impl Client {
         max_size: u64,
     ) -> Result<Response, Failure> {
         let agent = match *request.method() {
-            ureq::http::Method::GET => &self.reading,
-            _ => &self.changing,
+            ureq::http::Method::GET => &self.pool.reading,
+            _ => &self.pool.changing,
         };
         let timeout = timeout.min(self.limit);
         let uri = request.uri().clone();
@@ -138,6 +150,31 @@ impl Client {
             retry_after,
             body,
         })
+    }
+}
+
+impl Pool {
+    fn new<R: Resolver>(trust: Trust, resolver: impl Fn() -> R) -> Self {
+        let agent = |idle_connections| {
+            let config = Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .proxy(ureq::Proxy::try_from_env())
+                .max_idle_connections(idle_connections)
+                .max_idle_connections_per_host(idle_connections)
+                .timeout_connect(Some(CONNECT_TIMEOUT))
+                .user_agent(concat!("btcloud-host/", env!("CARGO_PKG_VERSION")))
+                .tls_config(trust.config())
+                .build();
+            let resolver = GuardedResolver(resolver());
+            Agent::with_parts(config, DefaultConnector::new(), resolver)
+        };
+        Self {
+            reading: agent(MAX_IDLE),
+            changing: agent(0),
+            trust,
+        }
     }
 }
 

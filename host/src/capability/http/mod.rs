@@ -17,6 +17,7 @@
 
 mod client;
 mod endpoint;
+mod pace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,6 +40,9 @@ use crate::contract::http::{
 
 pub use client::{Client, Trust, proxy};
 pub use endpoint::{Endpoint, EndpointError};
+
+/// The status of a server that is called too often (RFC 6585).
+const TOO_MANY_REQUESTS: u16 = 429;
 
 /// The longest time for one exchange.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(300);
@@ -224,13 +228,39 @@ impl Http {
         let outgoing = outgoing
             .body(content)
             .map_err(|_| refused("the credentials cannot be sent in a header"))?;
+        let server = endpoint.url().origin().ascii_serialization();
+        let pace = self.client.pace();
+        let wait = pace.turn(&server, self.budget.time().now());
+        if !wait.is_zero() {
+            let line = format!(
+                "{server} asks to be called less often; waiting {} ms",
+                wait.as_millis()
+            );
+            self.reporter.log(Level::Debug, &line);
+            self.budget.sleep(wait);
+        }
         let timeout = Duration::from_millis(timeout_ms.max(1).into()).min(self.budget.left());
         let max_size = self.budget.limits().response_size;
+        let called = self.budget.time().now();
         let exchange = || {
             self.client
                 .exchange(endpoint.host(), outgoing, timeout, max_size)
         };
-        self.budget.waiting(exchange)
+        let outcome = self.budget.waiting(exchange);
+        match &outcome {
+            Ok(Response {
+                status: TOO_MANY_REQUESTS,
+                retry_after,
+                body,
+            }) => {
+                let told = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
+                let told = told.or_else(|| pace::wait_in(body));
+                pace.complained(&server, called, self.budget.time().now(), told);
+            }
+            Ok(_) => pace.answered(&server),
+            Err(_) => {}
+        }
+        outcome
     }
 
     /// Signs the parameters of a command that was granted, and tells the signature.

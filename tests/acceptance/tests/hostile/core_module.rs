@@ -67,7 +67,7 @@ impl CoreModule {
     /// Imports `log.log` as `$log`.
     pub(crate) fn import_log(mut self) -> Self {
         self.imports.push_str(
-            r#"(import "machine:driver/log@0.1.0" "log" (func $log (param i32 i32 i32)))"#,
+            r#"(import "machine:driver/log@0.1.1" "log" (func $log (param i32 i32 i32)))"#,
         );
         self
     }
@@ -75,7 +75,7 @@ impl CoreModule {
     /// Imports `state.save` as `$save`.
     pub(crate) fn import_save(mut self) -> Self {
         self.imports.push_str(
-            r#"(import "machine:driver/state@0.1.0" "save" (func $save (param i32 i32 i32)))"#,
+            r#"(import "machine:driver/state@0.1.1" "save" (func $save (param i32 i32 i32)))"#,
         );
         self
     }
@@ -114,7 +114,7 @@ impl CoreModule {
             ("status", "(param i32 i32) (result i32)", ""),
             ("survey", "(param i32 i32) (result i32)", ""),
         ] {
-            let export = format!("machine:driver/lifecycle@0.1.0#{name}");
+            let export = format!("machine:driver/lifecycle@0.1.1#{name}");
             // All answers are zeroes: an `ok`, or an empty list.
             write!(
                 functions,
@@ -124,7 +124,7 @@ impl CoreModule {
         }
         let post = post_check.as_ref().map_or_else(String::new, |code| {
             format!(
-                r#"(func (export "cabi_post_machine:driver/lifecycle@0.1.0#check") (param i32) {code})"#
+                r#"(func (export "cabi_post_machine:driver/lifecycle@0.1.1#check") (param i32) {code})"#
             )
         });
         format!(
@@ -143,7 +143,7 @@ impl CoreModule {
                    (global.get $free)
                    (global.set $free
                      (i32.and (i32.add (i32.add (global.get $free) (local.get 3)) (i32.const 15)) (i32.const -16))))
-                 (func (export "machine:driver/lifecycle@0.1.0#describe") (result i32) (i32.const 16))
+                 (func (export "machine:driver/lifecycle@0.1.1#describe") (result i32) (i32.const 16))
                  {functions}
                  {post})"#
         )

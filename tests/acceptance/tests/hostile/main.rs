@@ -16,7 +16,8 @@ use acceptance::parallel::play_all;
 use btcloud_host::capability::clock::{Cancel, SystemTimeSource, TimeSource, VirtualTimeSource};
 use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::machine::{
-    Account, Change, Engine, Error, Flag, Flags, LazyDriver, Machine, Record, Store, Surroundings,
+    Account, Change, Engine, Error, Flag, Flags, Inventory, LazyDriver, Machine, Record, Store,
+    Surroundings,
 };
 use btcloud_host::sandbox::{Cache, Limits};
 use core_module::CoreModule;
@@ -48,13 +49,15 @@ static CACHE: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap())
 /// What the host is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
-    /// Load the driver and ask it what it is.
+    /// Load the driver and ask it what it is and can list.
     Load,
     Check,
     Create,
     Change(Change),
     Status,
     Survey,
+    Candidates,
+    Limits,
 }
 
 const OPERATIONS: [Operation; 8] = [
@@ -130,7 +133,12 @@ impl Attack {
 
     /// By the driver `hostile` in that mode of `survey`.
     fn survey(mode: &str) -> Self {
-        let mut attack = Self::of(mode, Component::Hostile("")).on(Operation::Survey);
+        Self::account(mode, Operation::Survey)
+    }
+
+    /// By the driver `hostile` in that mode of what is asked for an account.
+    fn account(mode: &str, operation: Operation) -> Self {
+        let mut attack = Self::of(mode, Component::Hostile("")).on(operation);
         let endpoint = format!("http://127.0.0.1:9/{mode}");
         attack.flags.push(("endpoint", Flag::Text(endpoint)));
         attack
@@ -246,7 +254,7 @@ impl Attack {
     ) -> Result<(), Error> {
         let loaded = driver.loaded()?;
         if self.operation == Operation::Load {
-            return Ok(());
+            return loaded.listable().map(drop);
         }
         let name = &loaded.description.name;
         let mut flags: Flags = self
@@ -262,6 +270,26 @@ impl Attack {
             // As the command line shows it.
             for part in found.iter().flat_map(|found| &found.parts) {
                 surroundings.reporter.log(Level::Info, part);
+            }
+            return Ok(());
+        }
+        if matches!(self.operation, Operation::Candidates | Operation::Limits) {
+            let inventory = Inventory::new(driver, surroundings.clone(), &flags)?;
+            let told: Vec<String> = match self.operation {
+                Operation::Limits => {
+                    let limits = inventory.limits(PATIENCE)?;
+                    limits.into_iter().map(|limit| limit.name).collect()
+                }
+                _ => {
+                    let candidates = inventory.candidates("hostile-text", PATIENCE)?;
+                    let texts = candidates.into_iter().map(|c| (c.name, c.id, c.details));
+                    texts
+                        .flat_map(|(name, id, details)| [name, id].into_iter().chain(details))
+                        .collect()
+                }
+            };
+            for text in told {
+                surroundings.reporter.log(Level::Info, &text);
             }
             return Ok(());
         }
@@ -396,9 +424,20 @@ fn time() -> Vec<Attack> {
                 .fails(COMPUTED),
         );
     }
-    for attack in [Attack::mark("describe loop"), Attack::survey("loop")] {
+    for attack in [
+        Attack::mark("describe loop"),
+        Attack::mark("listable loop"),
+        Attack::survey("loop"),
+        Attack::account("loop", Operation::Candidates),
+        Attack::account("loop", Operation::Limits),
+    ] {
         attacks.push(attack.limited(short).fails(COMPUTED));
     }
+    attacks.push(
+        Attack::account("sleep", Operation::Candidates)
+            .limited(brief)
+            .fails(TOOK),
+    );
     // Time in the host's functions counts too.
     for mode in ["loop host", "loop log", "loop progress", "loop requests"] {
         attacks.push(Attack::mode(mode).limited(short).fails(COMPUTED));
@@ -516,6 +555,12 @@ fn size() -> Vec<Attack> {
     for attack in [
         Attack::mark("describe huge"),
         Attack::mark("describe crowd"),
+        Attack::mark("listable huge"),
+        Attack::mark("listable crowd"),
+        Attack::account("crowd", Operation::Candidates),
+        Attack::account("huge", Operation::Candidates),
+        Attack::account("crowd", Operation::Limits),
+        Attack::account("huge", Operation::Limits),
         Attack::survey("crowd"),
         Attack::survey("huge"),
     ] {
@@ -538,6 +583,10 @@ fn size() -> Vec<Attack> {
         Attack::mode("long error").fails("xxx"),
         Attack::mark("describe long").fails("too long"),
         Attack::mark("describe many").fails("more than 200 options"),
+        Attack::mark("listable many").fails("it lists hostile-text or texts twice"),
+        Attack::account("many", Operation::Candidates).fails("more than 20000 names"),
+        Attack::account("long", Operation::Candidates),
+        Attack::account("many", Operation::Limits).fails("more than 100 limits"),
         Attack::survey("many").fails("or of too many"),
         Attack::survey("parts").fails("or of too many"),
         Attack::survey("large").fails("invalid name, id or state"),
@@ -602,6 +651,18 @@ fn deceit() -> Vec<Attack> {
         Attack::mode("escapes saved").fails("wants to save control characters"),
         Attack::mark("describe escapes").fails("control characters"),
         Attack::mark("describe panic").fails("evil"),
+        Attack::mark("listable panic").fails("evil"),
+        Attack::mark("listable request").fails("the heading or the columns of hostile-text"),
+        Attack::mark("listable escapes").fails("the heading or the columns of hostile-text"),
+        Attack::mark("listable secret").fails("does not have, or that is no text"),
+        Attack::mark("listable other").fails("does not have, or that is no text"),
+        Attack::account("panic", Operation::Candidates).fails("evil"),
+        Attack::account("escapes", Operation::Candidates),
+        Attack::account("details", Operation::Candidates),
+        Attack::account("error", Operation::Candidates).fails("evil"),
+        Attack::account("key", Operation::Candidates).fails("outside of create"),
+        Attack::account("save", Operation::Candidates).fails("outside of an operation"),
+        Attack::account("escapes", Operation::Limits),
         Attack::survey("panic").fails("evil"),
         Attack::survey("escapes"),
         Attack::survey("name").fails("invalid name, id or state"),

@@ -14,7 +14,7 @@
 
 mod contract {
     wit_bindgen::generate!({
-        world: "driver",
+        world: "driver-with-inventory",
         path: "../../../wit",
         export_macro_name: "export",
         pub_export_macro: true,
@@ -27,6 +27,7 @@ use std::net::ToSocketAddrs as _;
 use std::time::Duration;
 use std::{env, fs, net, process, thread};
 
+use contract::exports::machine::driver::inventory::{self, Candidate, Limit, ListableOption};
 use contract::exports::machine::driver::lifecycle::Guest;
 use contract::machine::driver::http::{
     self, Auth, BasicCredentials, Body, CloudstackCredentials, Method, Request,
@@ -210,13 +211,7 @@ impl Guest for Hostile {
             change(&mut machine);
             Ok(vec![machine])
         };
-        // The mode is the end of the endpoint, which is all that a driver sees here.
-        let endpoint = options.iter().find_map(|(_, value)| match value {
-            Value::Text(url) => Some(url.clone()),
-            _ => None,
-        });
-        let endpoint = endpoint.unwrap_or_default();
-        match endpoint.rsplit('/').next().unwrap_or_default() {
+        match mode_of_account(&options).as_str() {
             "loop" => endless(),
             "panic" => panic!("{ESCAPES}"),
             "crowd" => Ok(vec![found(); 500_000]),
@@ -236,6 +231,103 @@ impl Guest for Hostile {
             _ => Ok(vec![found()]),
         }
     }
+}
+
+impl inventory::Guest for Hostile {
+    fn listable() -> Vec<ListableOption> {
+        let listable = |option: &str, heading: &str| ListableOption {
+            option_name: format!("hostile-{option}"),
+            heading: heading.to_owned(),
+            columns: vec!["DETAIL".to_owned()],
+        };
+        let texts = || listable("text", "texts");
+        match mark().as_str() {
+            "listable loop" => endless(),
+            "listable panic" => panic!("{ESCAPES}"),
+            "listable request" => {
+                let parts = ["endpoint=hostile-endpoint".to_owned()];
+                vec![listable(
+                    "text",
+                    &format!("{:?}", http::send(&request(&parts))),
+                )]
+            }
+            "listable huge" => vec![listable("text", &"x".repeat(HUGE))],
+            "listable crowd" => vec![texts(); 500_000],
+            "listable many" => vec![texts(); 1_000],
+            "listable escapes" => vec![listable("text", ESCAPES)],
+            "listable secret" => vec![listable("key", "keys")],
+            "listable other" => vec![listable("../../other", "others")],
+            _ => vec![texts()],
+        }
+    }
+
+    fn candidates(
+        options: Vec<(String, Value)>,
+        option_name: String,
+    ) -> Result<Vec<Candidate>, Error> {
+        let candidate = || Candidate {
+            name: option_name.clone(),
+            id: "1".to_owned(),
+            details: vec!["detail".to_owned()],
+        };
+        let with = |change: &dyn Fn(&mut Candidate)| {
+            let mut candidate = candidate();
+            change(&mut candidate);
+            Ok(vec![candidate])
+        };
+        match mode_of_account(&options).as_str() {
+            "loop" => endless(),
+            "sleep" => {
+                sleep();
+                Ok(Vec::new())
+            }
+            "panic" => panic!("{ESCAPES}"),
+            "crowd" => Ok(vec![candidate(); 500_000]),
+            "many" => Ok(vec![candidate(); 30_000]),
+            "huge" => with(&|c| c.name = "x".repeat(HUGE)),
+            "long" => with(&|c| c.name = "x".repeat(1_000_000)),
+            "details" => with(&|c| c.details = vec![ESCAPES.to_owned(); 10_000]),
+            "escapes" => with(&|c| {
+                c.name = ESCAPES.to_owned();
+                c.id = ESCAPES.to_owned();
+            }),
+            "error" => Err(Error {
+                kind: ErrorKind::Internal,
+                message: ESCAPES.to_owned(),
+                hint: Some(ESCAPES.to_owned()),
+            }),
+            "key" => keys::ssh_public_key(KeyType::Ed25519).map(|_| Vec::new()),
+            "save" => state::save("{}").map(|()| Vec::new()),
+            _ => Ok(vec![candidate()]),
+        }
+    }
+
+    fn limits(options: Vec<(String, Value)>) -> Result<Vec<Limit>, Error> {
+        let limit = |name: &str| Limit {
+            name: name.to_owned(),
+            used: u64::MAX,
+            max: Some(0),
+            each_machine: true,
+        };
+        match mode_of_account(&options).as_str() {
+            "loop" => endless(),
+            "crowd" => Ok(vec![limit(""); 500_000]),
+            "many" => Ok(vec![limit("things"); 1_000]),
+            "huge" => Ok(vec![limit(&"x".repeat(HUGE))]),
+            "escapes" => Ok(vec![limit(ESCAPES)]),
+            _ => Ok(vec![limit("things")]),
+        }
+    }
+}
+
+/// The mode where there is no machine: the end of the endpoint, which is all that a driver sees there.
+fn mode_of_account(options: &[(String, Value)]) -> String {
+    let endpoint = options.iter().find_map(|(_, value)| match value {
+        Value::Text(url) => Some(url.as_str()),
+        _ => None,
+    });
+    let mode = endpoint.unwrap_or_default().rsplit('/').next();
+    mode.unwrap_or_default().to_owned()
 }
 
 fn mark() -> String {

@@ -14,7 +14,8 @@
 mod contract {
     wit_bindgen::generate!({
         world: "driver",
-        path: "../../../wit",
+        // It stays one of the first version of the contract, which this host has to go on running.
+        path: "../../../wit/frozen/0.1.0",
         export_macro_name: "export",
         pub_export_macro: true,
     });

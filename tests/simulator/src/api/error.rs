@@ -74,6 +74,17 @@ impl ApiError {
         Self::new(531, 4365, text)
     }
 
+    /// An account that calls too often.
+    pub(crate) fn throttled(wait_ms: i64) -> Self {
+        Self::new(
+            429,
+            4545,
+            format!(
+                "The given user has reached his/her account api limit, please retry after {wait_ms} ms."
+            ),
+        )
+    }
+
     /// The cloud has no more to give.
     pub(crate) fn insufficient_capacity(text: impl Into<String>) -> Self {
         Self::new(533, 4325, text)

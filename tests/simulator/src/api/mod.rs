@@ -169,6 +169,7 @@ fn run(
     };
     refuse_doubles(pairs).map_err(|error| (error, own()))?;
     let caller = authenticate(world, pairs, times.signature).map_err(|error| (error, own()))?;
+    throttle(world, caller, times.now).map_err(|error| (error, own()))?;
     // The one for unknown commands and for what CloudStack does not support has no name of its own.
     let Some(command) = command else {
         let strict = world.behaviour.unknown_command_unauthorized;
@@ -182,6 +183,24 @@ fn run(
     let content = execute(world, faults, command, method, pairs, caller, times.now)
         .map_err(|error| (error, own()))?;
     Ok((command, content))
+}
+
+/// Refuses a call of an account that has made as many as it may.
+fn throttle(world: &mut World, caller: Uuid, now: Timestamp) -> Result<(), ApiError> {
+    let Some((max, interval)) = world.behaviour.throttling else {
+        return Ok(());
+    };
+    let (began, calls) = world.calls.entry(caller).or_insert((now, 0));
+    let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+    let passed = now.as_millisecond().saturating_sub(began.as_millisecond());
+    if passed >= interval {
+        (*began, *calls) = (now, 0);
+    }
+    *calls += 1;
+    match *calls > max {
+        true => Err(ApiError::throttled(interval.saturating_sub(passed).max(1))),
+        false => Ok(()),
+    }
 }
 
 /// Refuses a parameter that is sent twice: servers sign and read one of the values, and do not tell which.

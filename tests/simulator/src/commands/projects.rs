@@ -1,10 +1,9 @@
 //! Accounts and projects.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Call;
 use crate::api::ApiError;
-use crate::world::Account;
 
 /// Those that the caller is in.
 pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
@@ -37,11 +36,10 @@ pub(super) fn list_accounts(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let accounts = world.accounts.iter().filter(|account| {
         account.id == call.caller && wanted(account.id) && call.is_named(&account.name)
     });
-    let row = |account: &Account| {
-        json!({
-            "id": account.id, "name": account.name, "accounttype": 0, "state": "enabled",
-            "domainid": world.domain.id, "domain": world.domain.name,
-        })
-    };
-    call.list("account", accounts.map(row).collect())
+    call.list(
+        "account",
+        accounts
+            .map(|account| world.account_json(account))
+            .collect(),
+    )
 }

@@ -79,6 +79,7 @@ impl World {
             tags: Vec::new(),
             jobs: Table::default(),
             backend: Backend::default(),
+            calls: BTreeMap::new(),
             serial: 200,
         };
         world.add_accounts(config)?;

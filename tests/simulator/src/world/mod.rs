@@ -48,6 +48,8 @@ pub(crate) struct World {
     pub(crate) jobs: Table<Job>,
     /// What runs the machines.
     pub(crate) backend: Backend,
+    /// By accounts, when the time began in which calls are counted, and how many there were.
+    pub(crate) calls: BTreeMap<Uuid, (Timestamp, u32)>,
     /// CloudStack's database ids, which show in names and in some error texts.
     serial: u64,
 }

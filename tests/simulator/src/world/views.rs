@@ -51,10 +51,46 @@ impl World {
         let members: Vec<_> = members
             .map(|member| json!({ "account": self.account_name(*member) }))
             .collect();
-        json!({
+        let mut value = json!({
             "id": project.id, "name": project.name, "displaytext": project.name, "state": "Active",
             "projectaccountname": project.account_name, "owner": members, "created": print(project.created),
             "domainid": self.domain.id, "domain": self.domain.name, "tags": [],
+        });
+        extend(&mut value, self.limits_json(project.id));
+        value
+    }
+
+    pub(crate) fn account_json(&self, account: &Account) -> Value {
+        let mut value = json!({
+            "id": account.id, "name": account.name, "accounttype": 0, "state": "enabled",
+            "domainid": self.domain.id, "domain": self.domain.name,
+        });
+        extend(&mut value, self.limits_json(account.id));
+        value
+    }
+
+    /// How much an account or project has, and may have. Numbers of limits are texts, as CloudStack sends them.
+    fn limits_json(&self, owner: Uuid) -> Value {
+        let machines: Vec<_> = self
+            .machines
+            .iter()
+            .filter(|machine| machine.owner == owner && !machine.state.is_gone())
+            .collect();
+        let sum =
+            |of: &dyn Fn(&Machine) -> u32| machines.iter().map(|m| u64::from(of(m))).sum::<u64>();
+        let volumes = self.volumes.iter().filter(|volume| volume.owner == owner);
+        let addresses = self.addresses.iter();
+        let networks = self.networks.iter();
+        let limit = |limit: Option<usize>| limit.map_or("Unlimited".to_owned(), |l| l.to_string());
+        json!({
+            "vmtotal": machines.len(), "vmlimit": limit(self.behaviour.machine_limit),
+            "cputotal": sum(&|machine| machine.size.cpus), "cpulimit": limit(None),
+            "memorytotal": sum(&|machine| machine.size.memory_mib), "memorylimit": limit(None),
+            "volumetotal": volumes.clone().count(), "volumelimit": limit(None),
+            "primarystoragetotal": volumes.map(|volume| volume.size_gib).sum::<u64>(),
+            "primarystoragelimit": limit(None),
+            "iptotal": addresses.filter(|address| address.owner == Some(owner)).count(), "iplimit": limit(None),
+            "networktotal": networks.filter(|network| network.owner == Some(owner)).count(), "networklimit": limit(None),
         })
     }
 

@@ -1,0 +1,175 @@
+//! How often a server is called: as often as operations want, until it asks for less.
+//!
+//! A server that answers 429 (RFC 6585) means whoever calls it, not the one request that got the answer. So the operations of
+//! a process share what it said: until the time is over that it asked for, none of them calls it, and afterwards their calls
+//! come one after the other rather than all at once, the longer apart the more often it complains.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a server is left alone that does not say for how long.
+const DEFAULT_WAIT: Duration = Duration::from_secs(1);
+
+/// The longest time that a server is left alone for one answer. What it asks for beyond that is the driver's to wait for.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// The time between two calls after the first complaint, and the longest that it becomes.
+const MIN_GAP: Duration = Duration::from_millis(10);
+const MAX_GAP: Duration = Duration::from_millis(640);
+
+/// After so many calls without a complaint the time between two is halved.
+const CONTENT: u32 = 50;
+
+/// The pace of the calls to all servers, by their schemes, hosts and ports. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pace(Arc<Mutex<BTreeMap<String, Server>>>);
+
+#[derive(Debug, Default)]
+struct Server {
+    /// When the next call may be made.
+    next: Duration,
+    /// The time from one call to the next.
+    gap: Duration,
+    /// When it complained last.
+    complained: Option<Duration>,
+    /// The calls without a complaint since then.
+    content: u32,
+}
+
+impl Pace {
+    /// Reserves the next call to a server, and tells how long to wait for it.
+    pub(super) fn turn(&self, server: &str, now: Duration) -> Duration {
+        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that has never complained has no entry.
+        let Some(server) = servers.get_mut(server) else {
+            return Duration::ZERO;
+        };
+        let turn = server.next.max(now);
+        server.next = turn.saturating_add(server.gap);
+        turn.saturating_sub(now)
+    }
+
+    /// Notes that a server complained of a call that was made at `called`, and for how long it wants to be left alone if it
+    /// says so.
+    pub(super) fn complained(
+        &self,
+        server: &str,
+        called: Duration,
+        now: Duration,
+        wait: Option<Duration>,
+    ) {
+        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let server = servers.entry(server.to_owned()).or_default();
+        let until = now.saturating_add(wait.unwrap_or(DEFAULT_WAIT).min(MAX_WAIT));
+        // Several calls that were under way are one complaint.
+        if server.complained.is_none_or(|last| called > last) {
+            server.gap = server.gap.saturating_mul(2).clamp(MIN_GAP, MAX_GAP);
+        }
+        server.next = server.next.max(until);
+        server.complained = Some(now);
+        server.content = 0;
+    }
+
+    /// Notes that a server answered without a complaint.
+    pub(super) fn answered(&self, server: &str) {
+        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = servers.get_mut(server) else {
+            return;
+        };
+        entry.content = entry.content.saturating_add(1);
+        if entry.content >= CONTENT {
+            entry.content = 0;
+            entry.gap /= 2;
+        }
+        if entry.gap < MIN_GAP / 2 {
+            servers.remove(server);
+        }
+    }
+}
+
+/// For how long a server wants to be left alone, as the body of its answer says it: CloudStack's `please retry after 300 ms`
+/// has no header.
+pub(super) fn wait_in(body: &[u8]) -> Option<Duration> {
+    const PHRASE: &[u8] = b"retry after ";
+    let place = body.windows(PHRASE.len()).position(|w| w == PHRASE)?;
+    let rest = body.get(place.checked_add(PHRASE.len())?..)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (number, unit) = rest.split_at_checked(digits)?;
+    let number: u64 = std::str::from_utf8(number).ok()?.parse().ok()?;
+    match unit {
+        [b' ', b'm', b's', ..] => Some(Duration::from_millis(number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_server_that_never_complains_is_called_at_once() {
+        let pace = Pace::default();
+        for _ in 0..100 {
+            assert_eq!(pace.turn("a", ms(5)), Duration::ZERO);
+            pace.answered("a");
+        }
+    }
+
+    #[test]
+    fn a_complaint_stops_all_calls_and_spreads_those_after_it() {
+        let pace = Pace::default();
+        pace.complained("a", ms(0), ms(100), Some(ms(300)));
+        let other = pace.clone();
+        let turns = [
+            pace.turn("a", ms(100)),
+            other.turn("a", ms(150)),
+            pace.turn("a", ms(400)),
+        ];
+        assert_eq!(turns, [ms(300), ms(260), ms(20)]);
+        assert_eq!(pace.turn("b", ms(100)), Duration::ZERO);
+        // What was under way by then is the same complaint; what was called later is another one.
+        pace.complained("a", ms(90), ms(110), Some(ms(10)));
+        pace.turn("a", ms(1_000));
+        assert_eq!(pace.turn("a", ms(1_000)), ms(10));
+        pace.complained("a", ms(1_000), ms(1_010), None);
+        assert_eq!(pace.turn("a", ms(1_010)), ms(1_000));
+        assert_eq!(pace.turn("a", ms(1_010)), ms(1_020));
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_and_a_content_server_is_called_at_once_again() {
+        let pace = Pace::default();
+        pace.complained("a", ms(0), ms(0), Some(Duration::MAX));
+        assert_eq!(pace.turn("a", ms(0)), MAX_WAIT);
+        for i in 1..100 {
+            pace.complained("a", ms(i * 10), ms(i * 10), Some(ms(0)));
+        }
+        pace.turn("a", MAX_WAIT * 2);
+        assert_eq!(pace.turn("a", MAX_WAIT * 2), MAX_GAP);
+        for _ in 0..10 * CONTENT {
+            pace.answered("a");
+        }
+        assert_eq!(pace.turn("a", ms(0)), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_body_tells_how_long_to_wait() {
+        let body =
+            br#"{"errortext": "reached his/her account api limit, please retry after 300 ms."}"#;
+        assert_eq!(wait_in(body), Some(ms(300)));
+        for body in [
+            "",
+            "retry after ",
+            "retry after 3 days",
+            "retry after x ms",
+            "retry after 99999999999999999999 ms",
+        ] {
+            assert_eq!(wait_in(body.as_bytes()), None, "{body}");
+        }
+    }
+}

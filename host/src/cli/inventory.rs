@@ -1,0 +1,381 @@
+//! `btcloud-host zones`, `templates`, `offerings`, `networks` and `candidates`: what can be named in options.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap_complete::CompletionCandidate;
+use regex_lite::Regex;
+use serde_json::json;
+
+use super::driver::{Choice, Words, common, flags, profile};
+use super::exit::Exit;
+use super::report::Report;
+use super::table::Table;
+use super::{Failure, print, print_json};
+use crate::capability::clock::Cancel;
+use crate::capability::log::Silent;
+use crate::contract::types::ErrorKind;
+use crate::contract::{Candidate, ListableOption};
+use crate::machine::{Flags, Inventory, LazyDriver, Loaded, ProfileChoice, Surroundings};
+use crate::sandbox;
+
+/// How long a shell waits for names, which somebody wants to see while typing.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The commands for the headings that the contract knows, and what they are about.
+const SHORT: [(&str, &str); 4] = [
+    ("zones", "List the zones in which machines can be made"),
+    (
+        "templates",
+        "List the templates from which machines can be made in a zone",
+    ),
+    (
+        "offerings",
+        "List the offerings that set the size of a machine in a zone",
+    ),
+    (
+        "networks",
+        "List the networks of a zone in which machines can be",
+    ),
+];
+
+const DETAILS: &str = "\
+What there is can depend on other options: that of templates on the zone and the project. They are taken from flags, the \
+environment or a profile. If no zone is given, the only one is taken.
+
+Filters are name=REGEX, id=ID and those of the table's columns, such as type=Isolated. Those of one kind widen each other, \
+those of different kinds narrow.";
+
+/// Whether a word is one of these commands.
+pub(super) fn is_command(word: &str) -> bool {
+    word == "candidates" || SHORT.iter().any(|(name, _)| *name == word)
+}
+
+/// The commands.
+pub(super) fn commands(driver: &Choice) -> Vec<Command> {
+    let short = SHORT
+        .iter()
+        .map(|(name, about)| Command::new(*name).about(*about));
+    let any = Command::new("candidates")
+        .about("List what can be named in an option, or the options for which that can be listed")
+        .arg(
+            Arg::new("option")
+                .value_name("OPTION")
+                .help("The option, with or without the driver's name: disk-offering"),
+        );
+    short
+        .chain([any])
+        .map(|command| complete(command, driver))
+        .collect()
+}
+
+/// What all of them have.
+fn complete(command: Command, driver: &Choice) -> Command {
+    command
+        .after_help(DETAILS)
+        .args(common())
+        .arg(profile())
+        .arg(
+            Arg::new("quiet")
+                .short('q')
+                .long("quiet")
+                .action(ArgAction::SetTrue)
+                .help("Names only"),
+        )
+        .arg(
+            Arg::new("filter")
+                .long("filter")
+                .value_name("KEY=VALUE")
+                .action(ArgAction::Append)
+                .help("List only what matches; can be given more than once"),
+        )
+        .arg(
+            Arg::new("timeout")
+                .short('t')
+                .long("timeout")
+                .value_name("SECONDS")
+                .value_parser(value_parser!(u16).range(1..))
+                .default_value("30")
+                .help("How long the cloud may take to answer"),
+        )
+        .arg(
+            Arg::new("format")
+                .short('f')
+                .long("format")
+                .value_name("FORMAT")
+                .value_parser(["table", "json"])
+                .default_value("table")
+                .help("How to tell it"),
+        )
+        .args_override_self(true)
+        .next_help_heading(driver.heading())
+        .args(driver.inventory_arguments())
+}
+
+/// Lists.
+pub(super) fn execute(choice: &Choice, command: &str, matches: &ArgMatches) -> Result<(), Failure> {
+    let Some(loaded) = &choice.loaded else {
+        return Err(Failure::shown(Exit::Usage));
+    };
+    if !loaded.driver.has_inventory() {
+        return Err(crate::machine::Error::from(sandbox::Error::NoInventory).into());
+    }
+    let filters = Filters::parse(matches)?;
+    let wanted = match command {
+        "candidates" => matches.get_one::<String>("option"),
+        _ => None,
+    };
+    let listable = match (command, wanted) {
+        ("candidates", None) => return options(choice, &filters, matches),
+        ("candidates", Some(option)) => of_option(choice, loaded, option)?,
+        _ => of_heading(choice, loaded, command)?,
+    };
+    filters.check(&listable.columns)?;
+    let seconds = matches.get_one::<u16>("timeout").copied().unwrap_or(30);
+    let report = Arc::new(Report::new(matches.get_flag("verbose")));
+    let surroundings =
+        Surroundings::of_process(report, Cancel::default()).with_profile(choice.profile());
+    let flags = flags(choice.inventory_options(), matches);
+    let inventory = Inventory::new(&choice.driver, surroundings, &flags)?;
+    let told = inventory.candidates(&listable.option_name, Duration::from_secs(seconds.into()));
+    let mut candidates = told.map_err(|error| {
+        let is_late = error.kind() == ErrorKind::TimedOut;
+        let failure = Failure::from(error);
+        match is_late && failure.hint.is_none() {
+            true => Failure {
+                hint: Some("--timeout gives it longer".to_owned()),
+                ..failure
+            },
+            false => failure,
+        }
+    })?;
+    candidates.retain(|candidate| filters.admit(candidate, &listable.columns));
+    if matches.get_flag("quiet") {
+        return candidates.iter().try_for_each(|c| print(&c.name));
+    }
+    if is_json(matches) {
+        return print_json(
+            &candidates
+                .iter()
+                .map(|c| to_json(c, &listable.columns))
+                .collect(),
+        );
+    }
+    table(&candidates, &listable.columns).print()
+}
+
+fn is_json(matches: &ArgMatches) -> bool {
+    matches.get_one::<String>("format").map(String::as_str) == Some("json")
+}
+
+/// The options for which something can be listed; nobody is asked.
+fn options(choice: &Choice, filters: &Filters, matches: &ArgMatches) -> Result<(), Failure> {
+    filters.check(&[])?;
+    // Here a name is an option's.
+    let listable = choice.listable.iter().filter(|listable| {
+        let name = &listable.option_name;
+        filters.names.is_empty() || filters.names.iter().any(|regex| regex.is_match(name))
+    });
+    if is_json(matches) {
+        let listable = listable.map(|l| json!({ "option": l.option_name, "lists": l.heading }));
+        return print_json(&listable.collect());
+    }
+    let is_quiet = matches.get_flag("quiet");
+    let mut table = Table::new(&["OPTION", "LISTS"]);
+    for listable in listable {
+        if is_quiet {
+            print(&listable.option_name)?;
+        }
+        let option = format!("--{}", listable.option_name);
+        table.row(vec![option.into(), listable.heading.as_str().into()]);
+    }
+    if is_quiet { Ok(()) } else { table.print() }
+}
+
+/// What the driver lists under a heading.
+fn of_heading<'c>(
+    choice: &'c Choice,
+    loaded: &Loaded,
+    heading: &str,
+) -> Result<&'c ListableOption, Failure> {
+    let mut listable = choice.listable.iter();
+    listable
+        .find(|listable| listable.heading == heading)
+        .ok_or_else(|| not_listed(&format!("the driver {} lists no {heading}", loaded.name)))
+}
+
+/// What the driver lists for an option, which may be without the driver's name.
+fn of_option<'c>(
+    choice: &'c Choice,
+    loaded: &Loaded,
+    option: &str,
+) -> Result<&'c ListableOption, Failure> {
+    let option = option.trim_start_matches('-');
+    let prefixed = format!("{}-{option}", loaded.description.name);
+    let mut listable = choice.listable.iter();
+    listable
+        .find(|listable| [option, &prefixed].contains(&listable.option_name.as_str()))
+        .ok_or_else(|| {
+            let mut specs = loaded.description.options.iter();
+            let is_there = specs.any(|spec| [option, &prefixed].contains(&spec.name.as_str()));
+            not_listed(&match is_there {
+                true => format!(
+                    "the driver {} does not list what --{option} can name",
+                    loaded.name
+                ),
+                false => format!("the driver {} has no option {option}", loaded.name),
+            })
+        })
+}
+
+fn not_listed(message: &str) -> Failure {
+    Failure {
+        hint: Some("`btcloud-host candidates` tells for which options there is a list".to_owned()),
+        ..Failure::new(Exit::Usage, anyhow::Error::msg(message.to_owned()))
+    }
+}
+
+fn to_json(candidate: &Candidate, columns: &[String]) -> serde_json::Value {
+    let details: BTreeMap<_, _> = columns
+        .iter()
+        .map(|column| column.to_lowercase())
+        .zip(&candidate.details)
+        .collect();
+    json!({ "name": candidate.name, "id": candidate.id, "details": details })
+}
+
+fn table(candidates: &[Candidate], columns: &[String]) -> Table {
+    let has_ids = candidates.iter().any(|c| c.id != c.name);
+    let ids = has_ids.then_some("ID");
+    let header: Vec<_> = ["NAME"]
+        .into_iter()
+        .chain(columns.iter().map(String::as_str))
+        .chain(ids)
+        .collect();
+    let mut table = Table::new(&header);
+    for candidate in candidates {
+        let details = (0..columns.len()).map(|i| candidate.details.get(i).map_or("", |d| d));
+        let cells = [candidate.name.as_str()]
+            .into_iter()
+            .chain(details)
+            .chain(has_ids.then_some(candidate.id.as_str()));
+        table.row(cells.map(Into::into).collect());
+    }
+    table
+}
+
+/// What the user wants to see.
+#[derive(Default)]
+struct Filters {
+    names: Vec<Regex>,
+    ids: Vec<String>,
+    /// By the columns, in small letters.
+    details: BTreeMap<String, Vec<String>>,
+}
+
+impl Filters {
+    fn parse(matches: &ArgMatches) -> Result<Self, Failure> {
+        let mut filters = Self::default();
+        for text in matches.get_many::<String>("filter").into_iter().flatten() {
+            let refused = |reason: &str| {
+                let error = anyhow::anyhow!("--filter {text}: {reason}");
+                Failure::new(Exit::Usage, error)
+            };
+            let Some((key, value)) = text.split_once('=') else {
+                return Err(refused("it is not KEY=VALUE"));
+            };
+            match key.to_lowercase().as_str() {
+                "name" => match Regex::new(value) {
+                    Ok(regex) => filters.names.push(regex),
+                    Err(e) => return Err(refused(&format!("it is no regular expression: {e}"))),
+                },
+                "id" => filters.ids.push(value.to_owned()),
+                key => {
+                    let values = filters.details.entry(key.to_owned()).or_default();
+                    values.push(value.to_owned());
+                }
+            }
+        }
+        Ok(filters)
+    }
+
+    /// Checks that there is a column for each.
+    fn check(&self, columns: &[String]) -> Result<(), Failure> {
+        let columns: Vec<_> = columns.iter().map(|column| column.to_lowercase()).collect();
+        match self.details.keys().find(|key| !columns.contains(key)) {
+            None => Ok(()),
+            Some(key) => {
+                let keys = [&["name".to_owned(), "id".to_owned()], columns.as_slice()].concat();
+                let error = anyhow::anyhow!("--filter: {key} is none of {}", keys.join(", "));
+                Err(Failure::new(Exit::Usage, error))
+            }
+        }
+    }
+
+    fn admit(&self, candidate: &Candidate, columns: &[String]) -> bool {
+        let has = |key: &String, values: &Vec<String>| {
+            let column = columns.iter().position(|c| c.to_lowercase() == *key);
+            let detail = column.and_then(|column| candidate.details.get(column));
+            detail.is_some_and(|d| values.iter().any(|value| value.eq_ignore_ascii_case(d)))
+        };
+        (self.names.is_empty()
+            || self
+                .names
+                .iter()
+                .any(|regex| regex.is_match(&candidate.name)))
+            && (self.ids.is_empty() || self.ids.contains(&candidate.id))
+            && self.details.iter().all(|(key, values)| has(key, values))
+    }
+}
+
+/// Completes the value of an option: what the driver says that it can name.
+#[derive(Clone)]
+pub(super) struct Completer {
+    pub(super) driver: Arc<LazyDriver>,
+    pub(super) loaded: Arc<Loaded>,
+    pub(super) profile: ProfileChoice,
+    /// What stands on the command line.
+    pub(super) words: Arc<Words>,
+    /// The option.
+    pub(super) option: String,
+}
+
+impl Completer {
+    /// The names that begin like what has been typed; none where they cannot be had, be it why it may. The shell shows no
+    /// error while somebody types.
+    pub(super) fn complete(&self, typed: &OsStr) -> Vec<CompletionCandidate> {
+        let Some(typed) = typed.to_str().map(|typed| self.words.typed(typed)) else {
+            return Vec::new();
+        };
+        let candidates = self.candidates().unwrap_or_default();
+        let is_unique = |name: &str| candidates.iter().filter(|c| c.name == name).count() == 1;
+        let completed = candidates.iter().filter_map(|candidate| {
+            // Of several with one name each is known by its id.
+            let (value, other) = match is_unique(&candidate.name) {
+                true => (&candidate.name, &candidate.details.join(" ")),
+                false => (&candidate.id, &candidate.name),
+            };
+            let shown = typed.complete(value)?;
+            let help = (!other.trim().is_empty()).then(|| other.trim().to_owned());
+            Some(CompletionCandidate::new(shown).help(help.map(Into::into)))
+        });
+        completed.collect()
+    }
+
+    fn candidates(&self) -> Option<Vec<Candidate>> {
+        let listable = self.loaded.listable().ok()?;
+        if !listable.iter().any(|l| l.option_name == self.option) {
+            return None;
+        }
+        let surroundings = Surroundings::of_process(Arc::new(Silent), Cancel::default())
+            .with_profile(self.profile.clone());
+        let mut flags: Flags = self.words.flags(&self.loaded.description.options);
+        // What is there of it is what is being typed.
+        flags.remove(&self.option);
+        let inventory = Inventory::new(&self.driver, surroundings, &flags).ok()?;
+        inventory.candidates(&self.option, PATIENCE).ok()
+    }
+}
