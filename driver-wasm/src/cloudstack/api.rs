@@ -1,7 +1,7 @@
 //! The API's commands as functions.
 
 use super::client::Param;
-use super::lenient::{Malformed, Members, Model, Scalar as _};
+use super::lenient::{Malformed, Members, Model};
 use super::model::Capability;
 use super::{
     Client, Command, Created, DiskOffering, Error, FirewallRule, Item, Network, NetworkOffering,
@@ -358,14 +358,13 @@ impl<'h> Cloud<'h> {
 
     fn virtual_machines(&self, params: &[Param<'_>]) -> Result<Vec<VirtualMachine>, Error> {
         let (command, member) = (Command::ListVirtualMachines, "virtualmachine");
-        // One page is enough for an id.
-        if matches!(params, [("id", _)]) {
-            let params = self.scoped(params);
-            return self.client.list(command, &params.as_slice(), member);
-        }
         // Of what takes the cloud time to find out and fills most of an answer, only this is needed.
-        let params = self.scoped(params).option("details", Some("nics"));
-        self.all(command, &params, member)
+        let scoped = self.scoped(params).option("details", Some("nics"));
+        match params {
+            // One page is enough for an id.
+            [("id", _)] => self.client.list(command, &scoped.as_slice(), member),
+            _ => self.all(command, &scoped, member),
+        }
     }
 
     /// A network; nothing if the account does not see such a one.
@@ -726,8 +725,8 @@ impl<'h> Cloud<'h> {
 
     /// Calls a command that is carried out at once and answers whether that was a success.
     fn succeed(&self, command: Command, params: &Params<'_>) -> Result<(), Error> {
-        let answer = self.client.call(command, &params.as_slice())?;
-        if answer.get("success").and_then(bool::read) == Some(true) {
+        let success = |answer: Members<'_>| Ok(answer.option("success"));
+        if self.client.call_for(command, &params.as_slice(), success)? == Some(true) {
             return Ok(());
         }
         Err(Error::Malformed {

@@ -1,8 +1,8 @@
 //! One call of the API: the request, the reading of its answer, and the repetitions that are safe.
 
-use serde_json::{Map, Value};
+use serde_json_borrow::Value;
 
-use super::lenient::{Malformed, Members, Model, Scalar as _};
+use super::lenient::{Malformed, Members, Model};
 use super::{Command, Error, Refusal, Stage};
 use crate::contract::http::{Auth, Body, CloudstackCredentials, Method, Request, Response};
 use crate::contract::log::Level;
@@ -73,11 +73,14 @@ impl<'h> Client<'h> {
     ///
     /// A command that changes something is repeated only if the host is sure that it was never sent, or if CloudStack
     /// turned it away because of the rate of calls, which it does before it does anything else.
-    pub(super) fn call(
+    ///
+    /// `take` is given the answer, which lives no longer than the response.
+    fn call(
         &self,
         command: Command,
         params: &[Param<'_>],
-    ) -> Result<Map<String, Value>, Error> {
+        take: &mut dyn FnMut(Members<'_>) -> Result<(), Malformed>,
+    ) -> Result<(), Error> {
         let is_get = self.uses_get_only || command.is_read();
         let request = request(command, params, is_get);
         let mut delays = RETRY_DELAYS.iter();
@@ -85,13 +88,10 @@ impl<'h> Client<'h> {
         loop {
             self.pause(0)?;
             let answer = match self.host.send(&request) {
-                Ok(response) => read(command, &response),
+                Ok(response) => read(command, &response, take),
                 Err(failure) => Err(Error::NoAnswer { command, failure }),
             };
-            let error = match answer {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
+            let Err(error) = answer else { return Ok(()) };
             let delay = match error.refusal().filter(|refusal| refusal.code == 429) {
                 Some(refusal) => {
                     let wait = refusal.retry_after().unwrap_or(DEFAULT_RATE_LIMIT_WAIT);
@@ -119,8 +119,7 @@ impl<'h> Client<'h> {
         command: Command,
         params: &[Param<'_>],
     ) -> Result<T, Error> {
-        let answer = self.call(command, params)?;
-        T::read(Members(&answer)).map_err(|e| malformed(command, e))
+        self.call_for(command, params, T::read)
     }
 
     /// Calls a command and reads what its answer has in the member `member`.
@@ -130,9 +129,7 @@ impl<'h> Client<'h> {
         params: &[Param<'_>],
         member: &'static str,
     ) -> Result<T, Error> {
-        let answer = self.call(command, params)?;
-        let object = Members(&answer).object(member);
-        object.and_then(T::read).map_err(|e| malformed(command, e))
+        self.call_for(command, params, |answer| T::read(answer.object(member)?))
     }
 
     /// Calls a list command and reads the items of its answer, which are in the member `member`.
@@ -142,9 +139,23 @@ impl<'h> Client<'h> {
         params: &[Param<'_>],
         member: &'static str,
     ) -> Result<Vec<T>, Error> {
-        let answer = self.call(command, params)?;
-        let items = Members(&answer).list(member);
-        items.map_err(|e| malformed(command, e))
+        self.call_for(command, params, |answer| answer.list(member))
+    }
+
+    /// Calls a command and reads its answer.
+    pub(super) fn call_for<T>(
+        &self,
+        command: Command,
+        params: &[Param<'_>],
+        read: impl Fn(Members<'_>) -> Result<T, Malformed>,
+    ) -> Result<T, Error> {
+        let mut result = None;
+        self.call(command, params, &mut |answer| {
+            result = Some(read(answer)?);
+            Ok(())
+        })?;
+        // It was given the answer, or there was an error.
+        result.ok_or_else(|| malformed(command, Malformed::Missing("response")))
     }
 
     /// Like [`Self::list`], page after page.
@@ -180,23 +191,20 @@ impl<'h> Client<'h> {
                 ("page", page_text.as_str()),
                 ("pagesize", size_text.as_str()),
             ]);
-            let answer = match self.call(command, &paged) {
-                Err(error) => {
-                    let smaller = max_page_size(&error).filter(|max| *max < page_size);
-                    page_size = smaller.filter(|_| number == 1).ok_or(error)?;
-                    continue;
-                }
-                Ok(answer) => answer,
-            };
-            let rows = Members(&answer).objects(member);
-            let rows = rows.map_err(|e| malformed(command, e))?;
-            let received = rows.len();
-            for row in rows {
-                read(row).map_err(|e| malformed(command, e))?;
+            let (mut received, mut total) = (0, None);
+            let called = self.call(command, &paged, &mut |answer| {
+                // `count` is the number of items in all. Should it be wrong, pages still end.
+                total = answer.option::<u64>("count");
+                let rows = answer.objects(member)?;
+                received = rows.len();
+                rows.into_iter().try_for_each(&mut *read)
+            });
+            if let Err(error) = called {
+                let smaller = max_page_size(&error).filter(|max| *max < page_size);
+                page_size = smaller.filter(|_| number == 1).ok_or(error)?;
+                continue;
             }
             items = items.saturating_add(received);
-            // `count` is the number of items in all. Should it be wrong, pages still end.
-            let total = answer.get("count").and_then(u64::read);
             let is_last = match total.and_then(|total| usize::try_from(total).ok()) {
                 Some(total) => items >= total,
                 None => received < page_size,
@@ -243,50 +251,35 @@ fn is_repeatable(command: Command, error: &Error) -> bool {
 }
 
 /// Unwraps an answer: `{"listzonesresponse": {…}}`, or `{"errorresponse": {…}}` for some errors.
-fn read(command: Command, response: &Response) -> Result<Map<String, Value>, Error> {
+fn read(
+    command: Command,
+    response: &Response,
+    take: &mut dyn FnMut(Members<'_>) -> Result<(), Malformed>,
+) -> Result<(), Error> {
     let not_cloudstack = || Error::NotCloudStack {
         command,
         status: response.status,
         snippet: text::snippet(&String::from_utf8_lossy(&response.body), MAX_SNIPPET),
     };
-    let Ok(Value::Object(body)) = serde_json::from_slice(&response.body) else {
+    let Ok(Value::Object(body)) = serde_json::from_slice::<Value<'_>>(&response.body) else {
         return Err(not_cloudstack());
     };
-    let answer = body.into_iter().find_map(|(name, value)| match value {
+    let answer = body.iter().find_map(|(name, value)| match value {
         Value::Object(answer) if name.to_ascii_lowercase().ends_with("response") => Some(answer),
         _ => None,
     });
-    let answer = answer.ok_or_else(not_cloudstack)?;
-    let code = answer.get("errorcode").and_then(u16::read);
+    let answer = Members(answer.ok_or_else(not_cloudstack)?);
+    let code = answer.option("errorcode");
     if code.is_none() && (200..300).contains(&response.status) {
-        return Ok(answer);
+        return take(answer).map_err(|e| malformed(command, e));
     }
-    let code = code.unwrap_or(response.status);
-    Err(Error::Refused(refusal(
+    Err(Error::Refused(Refusal {
         command,
-        Stage::Request,
-        code,
-        &answer,
-    )))
-}
-
-/// Reads `{"errorcode": …, "cserrorcode": …, "errortext": …}`.
-pub(super) fn refusal(
-    command: Command,
-    stage: Stage,
-    code: u16,
-    answer: &Map<String, Value>,
-) -> Refusal {
-    Refusal {
-        command,
-        stage,
-        code,
-        cs_code: answer.get("cserrorcode").and_then(u16::read),
-        text: answer
-            .get("errortext")
-            .and_then(String::read)
-            .unwrap_or_default(),
-    }
+        stage: Stage::Request,
+        code: code.unwrap_or(response.status),
+        cs_code: answer.option("cserrorcode"),
+        text: answer.text("errortext"),
+    }))
 }
 
 /// An answer that is not understood.

@@ -1,9 +1,5 @@
 //! Asynchronous jobs: most commands that change something only begin it.
 
-use serde_json::Value;
-
-use super::client::refusal;
-use super::lenient::Scalar as _;
 use super::model::AsyncJob;
 use super::{Client, Command, Error, Refusal, Stage};
 
@@ -84,36 +80,24 @@ pub(super) fn wait(
 
 /// How a job ended, if it has.
 fn outcome(command: Command, job: AsyncJob) -> Option<Result<(), Error>> {
+    let AsyncJob { result, .. } = job;
     let code = job.jobresultcode.filter(|code| *code != 0);
-    let failed = |text: &str| {
+    let failed = |code: Option<u16>, text| {
         Err(Error::Refused(Refusal {
             command,
             stage: Stage::Job,
             code: code.unwrap_or(INTERNAL_ERROR),
-            cs_code: None,
-            text: text.to_owned(),
+            cs_code: result.cserrorcode,
+            text,
         }))
     };
-    Some(match (job.jobstatus, &job.jobresult) {
-        (0, _) => return None,
-        (1, Value::Object(result)) if result.get("success").and_then(bool::read) == Some(false) => {
-            failed(
-                &result
-                    .get("displaytext")
-                    .and_then(String::read)
-                    .unwrap_or_default(),
-            )
-        }
-        (1, _) => Ok(()),
-        (2, Value::Object(result)) => {
-            let code = result.get("errorcode").and_then(u16::read).or(code);
-            let code = code.unwrap_or(INTERNAL_ERROR);
-            Err(Error::Refused(refusal(command, Stage::Job, code, result)))
-        }
-        (2, Value::String(text)) => failed(text),
-        (2, _) => failed(""),
-        (3, _) => failed("the job was cancelled"),
-        (status, _) => Err(Error::Malformed {
+    Some(match job.jobstatus {
+        0 => return None,
+        1 if result.success == Some(false) => failed(code, result.displaytext),
+        1 => Ok(()),
+        2 => failed(result.errorcode.or(code), result.errortext),
+        3 => failed(code, "the job was cancelled".to_owned()),
+        status => Err(Error::Malformed {
             command: Command::QueryAsyncJobResult,
             detail: format!("the job has the status {status}"),
         }),
@@ -126,7 +110,7 @@ mod tests {
     use crate::cloudstack::Cloud;
     use crate::contract::types::ErrorKind;
     use crate::testing::{Answer, TestHost, lost, ok, raw, refuse};
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn job(content: Value) -> Answer {
         ok("queryAsyncJobResult", content)

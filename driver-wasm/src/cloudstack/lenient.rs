@@ -1,9 +1,10 @@
 //! JSON as CloudStack really sends it: old versions have numbers as strings, strings as numbers and booleans as
 //! strings.
 //!
-//! What is read is asked for member by member: types that serde derives would add 80 KB to the component.
+//! What is read is asked for member by member: types that serde derives would add 80 KB to the component. Answers are large,
+//! and little of them is needed, so that their texts stay where they are until somebody wants them.
 
-use serde_json::{Map, Value};
+use serde_json_borrow::{ObjectAsVec, Value};
 
 /// What is wrong with an answer.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -24,48 +25,48 @@ pub(crate) trait Model: Sized {
 
 /// What a scalar of JSON can be read as.
 pub(super) trait Scalar: Sized {
-    fn read(value: &Value) -> Option<Self>;
+    fn read(value: &Value<'_>) -> Option<Self>;
 }
 
 impl Scalar for String {
-    fn read(value: &Value) -> Option<Self> {
+    fn read(value: &Value<'_>) -> Option<Self> {
         match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
+            Value::Str(text) => Some(text.clone().into_owned()),
+            Value::Number(number) => Some(serde_json::Number::from(*number).to_string()),
             _ => None,
         }
     }
 }
 
 impl Scalar for bool {
-    fn read(value: &Value) -> Option<Self> {
+    fn read(value: &Value<'_>) -> Option<Self> {
         match value {
             Value::Bool(value) => Some(*value),
-            Value::String(text) => text.trim().to_ascii_lowercase().parse().ok(),
+            Value::Str(text) => text.trim().to_ascii_lowercase().parse().ok(),
             _ => None,
         }
     }
 }
 
 impl Scalar for u64 {
-    fn read(value: &Value) -> Option<Self> {
+    fn read(value: &Value<'_>) -> Option<Self> {
         match value {
             Value::Number(number) => number.as_u64(),
-            Value::String(text) => text.trim().parse().ok(),
+            Value::Str(text) => text.trim().parse().ok(),
             _ => None,
         }
     }
 }
 
 impl Scalar for u16 {
-    fn read(value: &Value) -> Option<Self> {
+    fn read(value: &Value<'_>) -> Option<Self> {
         u64::read(value)?.try_into().ok()
     }
 }
 
 /// The members of an object.
 #[derive(Clone, Copy)]
-pub(crate) struct Members<'v>(pub(super) &'v Map<String, Value>);
+pub(crate) struct Members<'v>(pub(super) &'v ObjectAsVec<'v>);
 
 impl<'v> Members<'v> {
     /// A scalar; nothing if it is not there, or cannot be read as a `T`.
@@ -137,8 +138,18 @@ impl<'v> Members<'v> {
 
 /// What some JSON is read as.
 #[cfg(test)]
-pub(crate) fn model<T: Model>(json: &Value) -> T {
-    T::read(Members(json.as_object().unwrap())).unwrap()
+pub(crate) fn model<T: Model>(json: &serde_json::Value) -> T {
+    read(json).unwrap()
+}
+
+#[cfg(test)]
+fn read<T: Model>(json: &serde_json::Value) -> Result<T, Malformed> {
+    let text = json.to_string();
+    let object: ObjectAsVec<'_> = match serde_json::from_str(&text).unwrap() {
+        Value::Object(object) => object,
+        other => panic!("{other:?} is no object"),
+    };
+    T::read(Members(&object))
 }
 
 #[cfg(test)]
@@ -167,8 +178,8 @@ mod tests {
         }
     }
 
-    fn read(json: &Value) -> Result<Sample, Malformed> {
-        Sample::read(Members(json.as_object().unwrap()))
+    fn read(json: &serde_json::Value) -> Result<Sample, Malformed> {
+        super::read(json)
     }
 
     #[test]
@@ -231,7 +242,8 @@ mod tests {
         }
         let json = json!({"id": 1, "parts": [{"id": 2, "parts": null}]});
         assert_eq!(read(&json).unwrap().parts[0].id, "2");
-        let members = json.as_object().map(Members).unwrap();
+        let object = ObjectAsVec::from(vec![("id", Value::Null)]);
+        let members = Members(&object);
         assert_eq!(members.object("id").err(), Some(wrong("id")));
         assert_eq!(members.object("x").err(), Some(Malformed::Missing("x")));
     }

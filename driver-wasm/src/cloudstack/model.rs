@@ -1,6 +1,6 @@
 //! What CloudStack answers, as far as the driver looks at it. Other members are ignored.
 
-use serde_json::Value;
+use serde_json_borrow::Value;
 
 use super::lenient::{Malformed, Members, Model};
 use crate::contract::types::State;
@@ -607,7 +607,40 @@ impl Model for Created {
 pub(super) struct AsyncJob {
     pub(super) jobstatus: u64,
     pub(super) jobresultcode: Option<u16>,
-    pub(super) jobresult: Value,
+    pub(super) result: JobResult,
+}
+
+/// What a job came to, as far as that is looked at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct JobResult {
+    pub(super) success: Option<bool>,
+    pub(super) displaytext: String,
+    pub(super) errorcode: Option<u16>,
+    pub(super) cserrorcode: Option<u16>,
+    pub(super) errortext: String,
+}
+
+impl JobResult {
+    fn read(value: Option<&Value<'_>>) -> Self {
+        match value {
+            Some(Value::Object(result)) => {
+                let result = Members(result);
+                Self {
+                    success: result.option("success"),
+                    displaytext: result.text("displaytext"),
+                    errorcode: result.option("errorcode"),
+                    cserrorcode: result.option("cserrorcode"),
+                    errortext: result.text("errortext"),
+                }
+            }
+            // Of some failures there is no more than a text.
+            Some(Value::Str(text)) => Self {
+                errortext: text.clone().into_owned(),
+                ..Self::default()
+            },
+            _ => Self::default(),
+        }
+    }
 }
 
 impl Model for AsyncJob {
@@ -615,7 +648,7 @@ impl Model for AsyncJob {
         Ok(Self {
             jobstatus: members.required("jobstatus")?,
             jobresultcode: members.option("jobresultcode"),
-            jobresult: members.0.get("jobresult").cloned().unwrap_or_default(),
+            result: JobResult::read(members.0.get("jobresult")),
         })
     }
 }

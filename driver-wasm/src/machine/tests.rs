@@ -126,7 +126,7 @@ mod create {
             format!("registerSSHKeyPair?name={MARK}&publickey=ssh-ed25519 AAAA"),
             format!("deployVirtualMachine?zoneid=zone-1&templateid=tpl-1&serviceofferingid=off-1&name=m1&displayname=m1&keypair={MARK}&networkids=net-1"),
             "queryAsyncJobResult?jobid=job-2".to_owned(),
-            "listVirtualMachines?id=vm-1".to_owned(),
+            "listVirtualMachines?id=vm-1&details=nics".to_owned(),
             "createTags?resourceids=vm-1&resourcetype=UserVm&tags[0].key=docker-machine-id&tags[0].value=0123456789abcdef0123&tags[1].key=docker-machine-name&tags[1].value=m1".to_owned(),
             "listPublicIpAddresses?associatednetworkid=net-1&page=1&pagesize=500".to_owned(),
             "listPortForwardingRules?ipaddressid=ip-2&page=1&pagesize=500".to_owned(),
