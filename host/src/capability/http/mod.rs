@@ -229,16 +229,8 @@ impl Http {
             .body(content)
             .map_err(|_| refused("the credentials cannot be sent in a header"))?;
         let server = endpoint.url().origin().ascii_serialization();
+        self.wait_for_turn(&server);
         let pace = self.client.pace();
-        let wait = pace.turn(&server, self.budget.time().now());
-        if !wait.is_zero() {
-            let line = format!(
-                "{server} asks to be called less often; waiting {} ms",
-                wait.as_millis()
-            );
-            self.reporter.log(Level::Debug, &line);
-            self.budget.sleep(wait);
-        }
         let timeout = Duration::from_millis(timeout_ms.max(1).into()).min(self.budget.left());
         let max_size = self.budget.limits().response_size;
         let called = self.budget.time().now();
@@ -261,6 +253,22 @@ impl Http {
             Err(_) => {}
         }
         outcome
+    }
+
+    /// Waits until a server may be called, or the user asks to stop or the operation's time is up.
+    fn wait_for_turn(&self, server: &str) {
+        let pace = self.client.pace();
+        let now = || self.budget.time().now();
+        loop {
+            let wait = pace.turn(server, now());
+            if !wait.is_zero() {
+                self.budget.sleep(wait);
+            }
+            let is_over = self.budget.is_cancelled() || self.budget.left().is_zero();
+            if is_over || !pace.is_left_alone(server, now()) {
+                return;
+            }
+        }
     }
 
     /// Signs the parameters of a command that was granted, and tells the signature.
