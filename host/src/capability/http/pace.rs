@@ -94,7 +94,8 @@ impl Pace {
     pub(super) fn answered(&self, server: &str) {
         let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(server) = servers.get_mut(server) {
-            server.gap = server.gap.saturating_sub(server.gap / EASING);
+            let eased = server.gap.checked_div(EASING).unwrap_or_default();
+            server.gap = server.gap.saturating_sub(eased);
         }
     }
 }
