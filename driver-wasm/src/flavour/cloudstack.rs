@@ -337,7 +337,7 @@ pub(crate) fn user_data(machine: &Machine) -> Result<Option<(&'static str, Vec<u
     };
     // `base64` breaks lines, and there may be padding or not, as Go's driver took it.
     let mut encoded: String = encoded.split_whitespace().collect();
-    while encoded.len() % 4 != 0 {
+    while !encoded.len().is_multiple_of(4) {
         encoded.push('=');
     }
     match Base64::decode_vec(&encoded) {

@@ -146,8 +146,17 @@ fn candidate(shelf: &Shelf, row: Members<'_>) -> Result<Candidate, Malformed> {
     Ok(Candidate {
         name,
         id,
-        details: columns.map(|(_, member)| row.text(member)).collect(),
+        details: columns.map(|(_, member)| detail(row, member)).collect(),
     })
+}
+
+/// A cell of the table. What an offering leaves open is 0, or not told at all.
+fn detail(row: Members<'_>, member: &str) -> String {
+    let mut text = row.text(member);
+    if text == "0" {
+        text.clear();
+    }
+    text
 }
 
 /// Whether `create` would take it.

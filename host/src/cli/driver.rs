@@ -139,8 +139,13 @@ impl Choice {
 
     /// The flags of [`Self::inventory_options`].
     pub(super) fn inventory_arguments(&self) -> Vec<Arg> {
-        let options = self.inventory_options();
-        options.map(|spec| self.argument(spec)).collect()
+        let argument = |spec: &OptionSpec| {
+            let mut spec = spec.clone();
+            // A machine is not made.
+            spec.required = spec.required.filter(|_| spec.scope == OptionScope::Account);
+            self.argument(&spec)
+        };
+        self.inventory_options().map(argument).collect()
     }
 
     /// The flag of an option, whose names are completed if a shell asks for that.
@@ -215,6 +220,11 @@ impl Words {
         let mut flags = Flags::new();
         for spec in specs {
             let flag = format!("--{}", spec.name);
+            if matches!(spec.kind, OptionKind::Boolean | OptionKind::Insecure) {
+                let is_on = self.words.iter().any(|word| *word == *flag);
+                flags.insert(spec.name.clone(), Flag::Boolean(is_on));
+                continue;
+            }
             let values = self.words.iter().enumerate().filter_map(|(i, word)| {
                 let word = word.to_str()?;
                 // In bash a `=` is a word of its own.
@@ -233,7 +243,6 @@ impl Words {
             };
             let value = match spec.kind {
                 OptionKind::TextList => Flag::TextList(values),
-                OptionKind::Boolean | OptionKind::Insecure => Flag::Boolean(true),
                 _ => Flag::Text(last),
             };
             flags.insert(spec.name.clone(), value);
@@ -507,5 +516,86 @@ pub(super) fn store(matches: &ArgMatches) -> Result<Store, Failure> {
                 ..Failure::new(Exit::Usage, error)
             }
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str], shell: &str, quote: Option<char>) -> Words {
+        Words {
+            words: words.iter().map(OsString::from).collect(),
+            shell: shell.to_owned(),
+            quote,
+        }
+    }
+
+    #[test]
+    fn a_word_is_completed_as_its_shell_wants_it() {
+        let complete = |shell: &str, quote, typed: &str, value: &str| {
+            words(&[], shell, quote).typed(typed).complete(value)
+        };
+        let cases = [
+            ("bash", None, "a", "a b", Some("a\\ b")),
+            ("bash", None, "a\\ ", "a b", Some("a\\ b")),
+            ("bash", None, "", "$(rm)", Some("\\$\\(rm\\)")),
+            ("bash", None, "", "a;b'c", Some("a\\;b\\'c")),
+            ("bash", Some('"'), "a", "a $b", Some("a \\$b")),
+            ("bash", Some('\''), "a", "a $b", Some("a $b")),
+            ("bash", Some('\''), "a", "a 'b", None),
+            ("zsh", None, "a", "a b", Some("a b")),
+            ("powershell", None, "a", "a 'b", Some("'a ''b'")),
+            ("powershell", None, "a", "ab", Some("ab")),
+            ("bash", None, "b", "a b", None),
+            // It would be a line, and in the end a command, of its own.
+            ("bash", None, "a", "a\nb", None),
+        ];
+        for (shell, quote, typed, value, expected) in cases {
+            let completed = complete(shell, quote, typed, value);
+            assert_eq!(completed.as_deref(), expected, "{shell} {typed} {value}");
+        }
+    }
+
+    #[test]
+    fn options_are_read_from_a_line_that_is_not_finished() {
+        let spec = |name: &str, kind| OptionSpec {
+            name: name.to_owned(),
+            env: String::new(),
+            help: String::new(),
+            kind,
+            scope: OptionScope::Machine,
+            required: None,
+            default: None,
+            config_key: None,
+        };
+        let specs = [
+            spec("a-zone", OptionKind::Text),
+            spec("a-zone-id", OptionKind::Text),
+            spec("a-list", OptionKind::TextList),
+            spec("a-switch", OptionKind::Boolean),
+            spec("a-last", OptionKind::Text),
+        ];
+        let line = [
+            "x",
+            "--a-zone",
+            "=",
+            "\"uk 1\"",
+            "--a-list=1",
+            "--a-list",
+            "2\\ 3",
+            "--a-switch",
+            "--a-zone-id",
+            "id",
+            "--a-last",
+        ];
+        let flags = words(&line, "bash", None).flags(&specs);
+        let text = |text: &str| Flag::Text(text.to_owned());
+        let list = Flag::TextList(vec!["1".to_owned(), "2 3".to_owned()]);
+        assert_eq!(flags.get("a-zone"), Some(&text("uk 1")));
+        assert_eq!(flags.get("a-zone-id"), Some(&text("id")));
+        assert_eq!(flags.get("a-list"), Some(&list));
+        assert_eq!(flags.get("a-switch"), Some(&Flag::Boolean(true)));
+        assert_eq!(flags.get("a-last"), None);
     }
 }

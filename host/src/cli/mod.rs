@@ -72,15 +72,21 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
             drop(error.print());
             return Ok(());
         }
-        Err(error) => {
-            let text = error.render().to_string();
+        Err(mut error) => {
+            let hint = operation_alone(&error);
+            if hint.is_some() {
+                // What only looks like it is not what is meant.
+                error.remove(ContextKind::SuggestedSubcommand);
+            }
+            // The place of the suggestion is left empty.
+            let text = error.render().to_string().replace("\n\n\n", "\n\n");
             let text = match text.strip_prefix("error: ") {
                 Some(error) => format!("btcloud-host: {error}"),
                 None => text,
             };
             drop(io::stderr().write_all(text.as_bytes()));
             return Err(Failure {
-                hint: operation_alone(&error),
+                hint,
                 ..Failure::shown(Exit::Usage)
             });
         }

@@ -15,7 +15,7 @@ mod store;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use serde_json::{Map, Value as Json};
 
@@ -88,14 +88,17 @@ pub enum ProfileChoice {
 }
 
 impl Surroundings {
-    /// Those of an ordinary process: its environment, the system's time, connections of its own.
+    /// Those of an ordinary process: its environment, the system's time, its connections. All of a process share these, so
+    /// that operations at the same time use the same connections, and keep together to the pace that a server wants.
     pub fn of_process(reporter: Arc<dyn Reporter>, cancel: Cancel) -> Self {
+        static SHARED: LazyLock<(Client, Arc<SystemTimeSource>)> = LazyLock::new(Default::default);
+        let (client, time) = &*SHARED;
         Self {
             reporter,
             cancel,
             variables: Arc::new(|name| std::env::var(name).ok()),
-            time: Arc::new(SystemTimeSource::default()),
-            client: Client::default(),
+            time: Arc::clone(time) as Arc<dyn TimeSource>,
+            client: client.clone(),
             profile: ProfileChoice::Nothing,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use acceptance::hurry::HurriedTime;
-use acceptance::{HETZNER, Outcome, PROBE, cache_directory, program};
+use acceptance::{HETZNER, HOSTILE, Outcome, PROBE, cache_directory, program};
 use btcloud_host::builtin;
 use btcloud_host::conformance::{self, Report, Settings};
 use btcloud_host::sandbox::{Cache, Limits};
@@ -195,6 +195,38 @@ fn a_driver_that_misbehaves_fails_where_it_does() {
     ] {
         let report = test(&component, &[("mode", mode)], None);
         assert_eq!(failed(&report), expected, "{mode}: {report:#?}");
+    }
+}
+
+/// The component of the driver `hostile`, which is told by that mark what to do.
+fn hostile(mark: &str) -> Vec<u8> {
+    let mut bytes = fs::read(HOSTILE).unwrap();
+    let label = b"HOSTILE-MARK:";
+    let at = bytes.windows(label.len()).position(|w| w == label).unwrap() + label.len();
+    bytes[at..at + mark.len()].copy_from_slice(mark.as_bytes());
+    bytes
+}
+
+#[test]
+fn an_inventory_that_misbehaves_fails_where_it_does() {
+    const LISTS: &str = "What the inventory lists are options of the driver, always the same, and telling so is all that it does";
+    const MAKES_UP: &str = "The inventory tells what is wrong with the cloud, and makes nothing up";
+    let failing = |mark: &str| {
+        let report = test(&hostile(mark), &[], None);
+        let failed = |name: &str| report.failed().any(|check| check.name == name);
+        (failed(LISTS), failed(MAKES_UP))
+    };
+    // Its names and limits are the same whatever the cloud does.
+    assert_eq!(failing(""), (false, true));
+    for mark in [
+        "listable loop",
+        "listable many",
+        "listable escapes",
+        "listable other",
+        "listable request",
+        "listable huge",
+    ] {
+        assert_eq!(failing(mark), (true, true), "{mark}");
     }
 }
 

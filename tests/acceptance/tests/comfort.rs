@@ -258,7 +258,8 @@ fn doctor_finds_nothing_where_all_is_well() {
             // CloudStack itself does not tell the time, what stands before it may.
             "clock skipped",
             "keys ok",
-            "options ok"
+            "options ok",
+            "quota ok"
         ]
     );
     finds(

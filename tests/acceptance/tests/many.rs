@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -73,6 +74,32 @@ fn a_hundred_machines_are_made_at_once_and_those_that_fail_leave_nothing() {
     let rm = [&["rm", "-y", "-q", "--parallel", "32"], names.as_slice()].concat();
     assert_eq!(lab.cli(&rm).ok(), "");
     assert_eq!(lab.cloud.inventory(), before);
+}
+
+/// CloudStack counts an account's calls within a time, and refuses all that come after. Those operations that were not refused
+/// wait too, so that few calls are refused at all.
+#[test]
+fn a_hundred_machines_keep_together_to_the_pace_that_the_cloud_wants() {
+    let lab = Lab::with(
+        |behaviour| {
+            behaviour.job_time = Duration::from_millis(5);
+            behaviour.throttling = Some((100, Duration::from_millis(500)));
+        },
+        |_| (),
+    );
+    let mut host = create(&lab, &["web", "--count", "100", "--parallel", "32", "-q"]);
+    lab.finish(&mut host).ok();
+    assert_eq!(in_cloud(&lab).len(), 100);
+    let requests = lab.cloud.requests();
+    let refused = requests.iter().filter(|r| r.status == Some(429)).count();
+    // Not by a macro, whose output only shows when a test fails.
+    let line = format!(
+        "{refused} of {} calls were refused for their rate\n",
+        requests.len()
+    );
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    assert!(refused > 0, "the cloud was never called too often");
+    assert!(refused * 10 < requests.len(), "{line}");
 }
 
 #[test]

@@ -118,6 +118,8 @@ fn help_fits_into_eighty_columns() {
         "rm",
         "env",
         "context",
+        "zones",
+        "candidates",
         "gc",
         "config show",
         "doctor",
@@ -165,6 +167,32 @@ fn lists_are_the_same_for_programs_and_fit_the_window_of_a_person() {
         assert!(line.chars().count() <= 80, "{line}");
     }
     matches("ls-terminal-no-color", &plain);
+}
+
+#[test]
+fn what_can_be_named_is_told_in_tables() {
+    let lab = Lab::new();
+    let lines = [
+        "btcloud-host zones",
+        "btcloud-host templates --btcloud-zone uk-london-1",
+        "btcloud-host offerings --btcloud-zone uk-london-1",
+        "btcloud-host networks --btcloud-zone uk-london-1",
+        "btcloud-host networks --btcloud-zone uk-london-1 -q",
+        "btcloud-host networks --btcloud-zone uk-london-1 --format json --filter name=shared",
+        "btcloud-host candidates disk-offering --btcloud-zone uk-london-1",
+        "btcloud-host candidates",
+        "btcloud-host templates",
+        "btcloud-host zones --filter colour=red",
+        "btcloud-host candidates colour",
+    ];
+    let shown: Vec<_> = lines.iter().map(|line| shows(&lab, line)).collect();
+    matches("candidates", &shown.join("\n"));
+    let line = "btcloud-host networks --btcloud-zone uk-london-1";
+    let plain = shows_in_terminal(&lab, line, &[("NO_COLOR", "1")]);
+    for line in plain.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    matches("candidates-terminal", &plain);
 }
 
 #[test]

@@ -25,8 +25,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct Client {
     pool: Pool,
-    /// The pools of other kinds of trust, which operations have asked for.
-    others: Arc<Mutex<Vec<Pool>>>,
+    /// Those of all kinds of trust that operations have asked for.
+    pools: Arc<Mutex<Vec<Pool>>>,
     pace: Pace,
     /// The longest time for one exchange.
     limit: Duration,
@@ -51,9 +51,10 @@ impl Client {
     }
 
     fn resolving<R: Resolver>(trust: Trust, resolver: impl Fn() -> R) -> Self {
+        let pool = Pool::new(trust, resolver);
         Self {
-            pool: Pool::new(trust, resolver),
-            others: Arc::default(),
+            pools: Arc::new(Mutex::new(vec![pool.clone()])),
+            pool,
             pace: Pace::default(),
             limit: MAX_TIMEOUT,
         }
@@ -68,11 +69,11 @@ impl Client {
     pub fn trusting(&self, trust: &Trust) -> Self {
         let mut client = self.clone();
         if self.pool.trust != *trust {
-            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-            let known = others.iter().find(|pool| pool.trust == *trust);
+            let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = pools.iter().find(|pool| pool.trust == *trust);
             client.pool = known.cloned().unwrap_or_else(|| {
                 let pool = Pool::new(trust.clone(), DefaultResolver::default);
-                others.push(pool.clone());
+                pools.push(pool.clone());
                 pool
             });
         }

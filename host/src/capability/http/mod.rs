@@ -229,16 +229,8 @@ impl Http {
             .body(content)
             .map_err(|_| refused("the credentials cannot be sent in a header"))?;
         let server = endpoint.url().origin().ascii_serialization();
+        self.wait_for_turn(&server);
         let pace = self.client.pace();
-        let wait = pace.turn(&server, self.budget.time().now());
-        if !wait.is_zero() {
-            let line = format!(
-                "{server} asks to be called less often; waiting {} ms",
-                wait.as_millis()
-            );
-            self.reporter.log(Level::Debug, &line);
-            self.budget.sleep(wait);
-        }
         let timeout = Duration::from_millis(timeout_ms.max(1).into()).min(self.budget.left());
         let max_size = self.budget.limits().response_size;
         let called = self.budget.time().now();
@@ -261,6 +253,22 @@ impl Http {
             Err(_) => {}
         }
         outcome
+    }
+
+    /// Waits until a server may be called, or the user asks to stop or the operation's time is up.
+    fn wait_for_turn(&self, server: &str) {
+        let pace = self.client.pace();
+        let now = || self.budget.time().now();
+        loop {
+            let wait = pace.turn(server, now());
+            if !wait.is_zero() {
+                self.budget.sleep(wait);
+            }
+            let is_over = self.budget.is_cancelled() || self.budget.left().is_zero();
+            if is_over || !pace.is_left_alone(server, now()) {
+                return;
+            }
+        }
     }
 
     /// Signs the parameters of a command that was granted, and tells the signature.
@@ -687,6 +695,59 @@ mod tests {
         ] {
             assert!(!is_command(bad), "{bad}");
         }
+    }
+
+    /// Virtual time, so that nobody has to wait.
+    #[test]
+    fn what_one_operation_is_told_of_the_rate_counts_for_the_others() {
+        use crate::capability::clock::{TimeSource as _, VirtualTimeSource};
+        let (url, server) = serve(|stream| {
+            let busy = b"HTTP/1.1 429 No\r\nretry-after: 7\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(busy).unwrap();
+        });
+        let (client, time) = (Client::default(), VirtualTimeSource::default());
+        let operation = |url: &str| {
+            let mut http = http(url);
+            let limits = Limits::default();
+            let budget = Budget::new(limits, Arc::new(time.clone()), Cancel::default());
+            http.budget = Arc::new(budget);
+            http.client = client.clone();
+            http
+        };
+        let call = || request(&[("command", "listZones")]);
+        assert_eq!(operation(&url).send(call()).unwrap().status, 429);
+        assert_eq!(time.now(), Duration::ZERO);
+        server.join().unwrap();
+        // Nobody listens there any more.
+        operation(&url).send(call()).unwrap_err();
+        assert_eq!(time.now(), Duration::from_secs(7));
+        // Another server has not complained.
+        operation("http://127.0.0.1:9/").send(call()).unwrap_err();
+        assert_eq!(time.now(), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn operations_with_the_same_trust_share_their_connections() {
+        let client = Client::default();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 4096];
+            for _ in 0..2 {
+                assert!(stream.read(&mut buffer).unwrap() > 0);
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+                stream.write_all(answer).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            let mut http = http(&url);
+            http.client = client.trusting(&Trust::Anybody);
+            let answer = http.send(request(&[("command", "listZones")])).unwrap();
+            assert_eq!(answer.body, b"{}");
+        }
+        // One connection was enough for both.
+        server.join().unwrap();
     }
 
     #[test]

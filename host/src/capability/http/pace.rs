@@ -18,8 +18,12 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 const MIN_GAP: Duration = Duration::from_millis(10);
 const MAX_GAP: Duration = Duration::from_millis(640);
 
-/// After so many calls without a complaint the time between two is halved.
-const CONTENT: u32 = 50;
+/// With each call without a complaint the time between two becomes shorter by this part. Were they made as often as before at
+/// once, many would be under way when the server complains again, and all of them be refused.
+const EASING: u32 = 64;
+
+/// When a server has not complained for so long, it is called at once again.
+const FORGET: Duration = Duration::from_secs(60);
 
 /// The pace of the calls to all servers, by their schemes, hosts and ports. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -27,27 +31,41 @@ pub(super) struct Pace(Arc<Mutex<BTreeMap<String, Server>>>);
 
 #[derive(Debug, Default)]
 struct Server {
+    /// Until when it is not to be called.
+    left_alone: Duration,
     /// When the next call may be made.
     next: Duration,
     /// The time from one call to the next.
     gap: Duration,
     /// When it complained last.
     complained: Option<Duration>,
-    /// The calls without a complaint since then.
-    content: u32,
 }
 
 impl Pace {
-    /// Reserves the next call to a server, and tells how long to wait for it.
+    /// Reserves the next call to a server, and tells how long to wait for it. Whoever has waited asks [`Self::is_left_alone`]
+    /// then: the server may have complained meanwhile.
     pub(super) fn turn(&self, server: &str, now: Duration) -> Duration {
         let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // One that has never complained has no entry.
-        let Some(server) = servers.get_mut(server) else {
+        let Some(entry) = servers.get_mut(server) else {
             return Duration::ZERO;
         };
-        let turn = server.next.max(now);
-        server.next = turn.saturating_add(server.gap);
+        let turn = entry.next.max(entry.left_alone).max(now);
+        let last = entry.complained.unwrap_or_default();
+        if turn == now && now.saturating_sub(last) > FORGET {
+            servers.remove(server);
+            return Duration::ZERO;
+        }
+        entry.next = turn.saturating_add(entry.gap);
         turn.saturating_sub(now)
+    }
+
+    /// Whether a server is not to be called just now.
+    pub(super) fn is_left_alone(&self, server: &str, now: Duration) -> bool {
+        let servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        servers
+            .get(server)
+            .is_some_and(|server| now < server.left_alone)
     }
 
     /// Notes that a server complained of a call that was made at `called`, and for how long it wants to be left alone if it
@@ -65,25 +83,19 @@ impl Pace {
         // Several calls that were under way are one complaint.
         if server.complained.is_none_or(|last| called > last) {
             server.gap = server.gap.saturating_mul(2).clamp(MIN_GAP, MAX_GAP);
+            // Those who have a turn already ask for another one.
+            server.next = until;
         }
-        server.next = server.next.max(until);
+        server.left_alone = server.left_alone.max(until);
         server.complained = Some(now);
-        server.content = 0;
     }
 
     /// Notes that a server answered without a complaint.
     pub(super) fn answered(&self, server: &str) {
         let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = servers.get_mut(server) else {
-            return;
-        };
-        entry.content = entry.content.saturating_add(1);
-        if entry.content >= CONTENT {
-            entry.content = 0;
-            entry.gap /= 2;
-        }
-        if entry.gap < MIN_GAP / 2 {
-            servers.remove(server);
+        if let Some(server) = servers.get_mut(server) {
+            let eased = server.gap.checked_div(EASING).unwrap_or_default();
+            server.gap = server.gap.saturating_sub(eased);
         }
     }
 }
@@ -132,6 +144,8 @@ mod tests {
         ];
         assert_eq!(turns, [ms(300), ms(260), ms(20)]);
         assert_eq!(pace.turn("b", ms(100)), Duration::ZERO);
+        assert!(pace.is_left_alone("a", ms(399)) && !pace.is_left_alone("a", ms(400)));
+        assert!(!pace.is_left_alone("b", ms(100)));
         // What was under way by then is the same complaint; what was called later is another one.
         pace.complained("a", ms(90), ms(110), Some(ms(10)));
         pace.turn("a", ms(1_000));
@@ -142,19 +156,25 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_ever_and_a_content_server_is_called_at_once_again() {
+    fn nobody_waits_for_ever_and_a_content_server_is_called_more_often_again() {
         let pace = Pace::default();
         pace.complained("a", ms(0), ms(0), Some(Duration::MAX));
         assert_eq!(pace.turn("a", ms(0)), MAX_WAIT);
         for i in 1..100 {
-            pace.complained("a", ms(i * 10), ms(i * 10), Some(ms(0)));
+            let now = MAX_WAIT + ms(i * 10);
+            pace.complained("a", now, now, Some(ms(0)));
         }
-        pace.turn("a", MAX_WAIT * 2);
-        assert_eq!(pace.turn("a", MAX_WAIT * 2), MAX_GAP);
-        for _ in 0..10 * CONTENT {
-            pace.answered("a");
-        }
-        assert_eq!(pace.turn("a", ms(0)), Duration::ZERO);
+        let now = MAX_WAIT + ms(1_000);
+        pace.turn("a", now);
+        assert_eq!(pace.turn("a", now), MAX_GAP);
+        pace.answered("a");
+        let now = now + MAX_GAP * 2;
+        pace.turn("a", now);
+        assert_eq!(pace.turn("a", now), ms(630));
+        // One that nobody has called for long is called as if it had never complained.
+        let later = MAX_WAIT * 10;
+        assert_eq!(pace.turn("a", later), Duration::ZERO);
+        assert_eq!(pace.turn("a", later), Duration::ZERO);
     }
 
     #[test]

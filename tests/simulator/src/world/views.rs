@@ -139,7 +139,7 @@ impl World {
     pub(crate) fn template_json(&self, template: &Template, zone: Uuid) -> Value {
         json!({
             "id": template.id, "name": template.name, "displaytext": template.name, "ispublic": template.public,
-            "isfeatured": template.featured, "isready": true, "status": "Download Complete", "bootable": true,
+            "isfeatured": template.featured, "isready": true, "ostypename": template.name.trim_end_matches(" LTS"), "status": "Download Complete", "bootable": true,
             "created": print(template.created), "crossZones": template.zones.len() > 1, "format": "QCOW2",
             "hypervisor": "KVM", "isextractable": false, "passwordenabled": false, "sshkeyenabled": true,
             "size": template.size_gib.saturating_mul(GIB), "templatetype": "USER", "zoneid": zone, "zonename": self.zone_name(zone),
