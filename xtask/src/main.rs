@@ -11,6 +11,7 @@ mod real_machine;
 mod remap;
 mod setup;
 mod test;
+mod upgrade_set;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -25,7 +26,9 @@ Usage: cargo xtask CHORE
   fuzz   fuzz what is read from outside, each target for 60 s or the seconds given, or one target
          that is named after them; installs cargo-fuzz if it is missing
   bench  measure what the sandbox and the plugin cost, in a release build
-  build  build the programs, and the driver components into target/components";
+  build  build the programs, and the driver components into target/components
+  upgrade-set
+         have this version write what later ones have to read, into tests/upgrade; once, when it is released";
 
 /// Why a chore failed, for the one who started it.
 type Result<T> = std::result::Result<T, String>;
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         ["fuzz", seconds] => fuzz::run_all(Some(seconds), None),
         ["fuzz", seconds, target] => fuzz::run_all(Some(seconds), Some(target)),
         ["bench"] => bench::run_all(),
+        ["upgrade-set"] => upgrade_set::write(),
         ["build"] => setup::build().and_then(|()| setup::components()),
         _ => Err(USAGE.to_owned()),
     };
