@@ -32,7 +32,7 @@ pub(crate) fn run_all() -> Result<()> {
             .arg("check")
             // The list of licences is for both.
             .args(["--allow", "license-not-encountered"])
-            .args(["--allow", "unmatched-skip"])
+            .args(["--allow", "unmatched-skip", "--allow", "unnecessary-skip"])
             .args(&checks))?;
     }
     Ok(())
