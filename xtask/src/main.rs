@@ -1,16 +1,20 @@
 //! The project's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask lint`, `cargo xtask fuzz`,
-//! `cargo xtask bench`, `cargo xtask build`.
+//! `cargo xtask bench`, `cargo xtask build`, `cargo xtask package`, `cargo xtask audit`, `cargo xtask upgrade-set`.
 //!
 //! Each does all its set-up itself. It uses nothing but the standard library, so that it is built in a second.
 
+mod audit;
 mod bench;
 mod demo;
 mod fuzz;
+mod package;
 mod real_machine;
 #[path = "../../host/build/remap.rs"]
 mod remap;
 mod setup;
 mod test;
+mod tools;
+mod upgrade_set;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -25,7 +29,13 @@ Usage: cargo xtask CHORE
   fuzz   fuzz what is read from outside, each target for 60 s or the seconds given, or one target
          that is named after them; installs cargo-fuzz if it is missing
   bench  measure what the sandbox and the plugin cost, in a release build
-  build  build the programs, and the driver components into target/components";
+  build  build the programs, and the driver components into target/components
+  package
+         build a Debian package of the programs, and print the digests of all that is released. With --dev it is made of
+         the programs as they are for tests, which is quicker; nobody should be given that
+  audit  look at the licences, advisories, versions and sources of what is built into the programs
+  upgrade-set
+         have this version write what later ones have to read, into tests/upgrade; once, when it is released";
 
 /// Why a chore failed, for the one who started it.
 type Result<T> = std::result::Result<T, String>;
@@ -45,7 +55,11 @@ fn main() -> ExitCode {
         ["fuzz", seconds] => fuzz::run_all(Some(seconds), None),
         ["fuzz", seconds, target] => fuzz::run_all(Some(seconds), Some(target)),
         ["bench"] => bench::run_all(),
-        ["build"] => setup::build().and_then(|()| setup::components()),
+        ["upgrade-set"] => upgrade_set::write(),
+        ["build"] => setup::build().and_then(|()| setup::components().map(drop)),
+        ["audit"] => audit::run_all(),
+        ["package"] => package::release(),
+        ["package", "--dev"] => package::build(package::Profile::Dev).map(drop),
         _ => Err(USAGE.to_owned()),
     };
     match result {

@@ -51,8 +51,8 @@ pub(crate) fn build() -> Result<()> {
     run(cargo().args(["build", "--workspace"]))
 }
 
-/// Builds the driver's components for users, into `target/components`.
-pub(crate) fn components() -> Result<()> {
+/// Builds the driver's components for users, into `target/components`, and tells where each is.
+pub(crate) fn components() -> Result<Vec<PathBuf>> {
     let built = match has_target() {
         true => {
             run(&mut component_build())?;
@@ -62,13 +62,15 @@ pub(crate) fn components() -> Result<()> {
     };
     let directory = target_dir().join("components");
     fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+    let mut components = Vec::new();
     for flavour in FLAVOURS {
         let component = directory.join(flavour).with_extension("wasm");
         fs::copy(built.join(built_name(flavour)), &component)
             .map_err(|e| format!("{}: {e}", component.display()))?;
         println!("{}", component.display());
+        components.push(component);
     }
-    Ok(())
+    Ok(components)
 }
 
 /// What a flavour's component is called where it is built.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Result, cargo, is_installed, output, real_machine, root, setup, target_dir};
+use crate::{Result, cargo, is_installed, output, package, real_machine, root, setup, target_dir};
 
 /// What is made with programs from elsewhere, and tests need.
 struct Foreign {
@@ -20,7 +20,7 @@ struct Foreign {
     check: fn() -> Result<()>,
 }
 
-const FOREIGN: [Foreign; 7] = [
+const FOREIGN: [Foreign; 9] = [
     Foreign {
         name: "docker-machine 0.16.2, built from its Go module",
         tests: "docker_machine_client",
@@ -74,6 +74,20 @@ const FOREIGN: [Foreign; 7] = [
         variable: "TEST_REAL_MACHINE",
         provide: real_machine::image,
         check: real_machine::check,
+    },
+    Foreign {
+        name: "the Debian package",
+        tests: "installed_package",
+        variable: "TEST_PACKAGE",
+        provide: || package::build(package::Profile::Dev),
+        check: package::check_root,
+    },
+    Foreign {
+        name: "a clean Debian, made of its packages",
+        tests: "installed_package",
+        variable: "TEST_CLEAN_ROOT",
+        provide: package::clean_root,
+        check: package::check_root,
     },
 ];
 

@@ -11,6 +11,7 @@ mod listener;
 pub mod parallel;
 pub mod real;
 pub mod tls;
+pub mod upgrade;
 pub mod virtual_lab;
 
 use std::ffi::OsStr;
