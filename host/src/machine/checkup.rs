@@ -478,14 +478,14 @@ mod tests {
 
     #[test]
     fn limits_that_are_reached_or_near_are_told() {
-        let judge = |used, max, each_machine| {
+        let judged = |used, max, each_machine| {
             let limit = Limit {
                 name: "things".to_owned(),
                 used,
                 max,
                 each_machine,
             };
-            let findings = super::judge(&[limit]);
+            let findings = judge(&[limit]);
             assert_eq!(findings.len(), 1);
             (findings[0].verdict, findings[0].detail.clone())
         };
@@ -499,11 +499,11 @@ mod tests {
             (3, Some(4), true, Verdict::Good),
             (u64::MAX, None, true, Verdict::Good),
         ] {
-            assert_eq!(judge(used, max, each).0, verdict, "{used} {max:?}");
+            assert_eq!(judged(used, max, each).0, verdict, "{used} {max:?}");
         }
-        assert_eq!(judge(1, Some(20), true).1, "1 of 20 things are used");
-        assert_eq!(judge(1, None, true).1, "nothing is near its limit");
-        assert_eq!(super::judge(&[])[0].verdict, Verdict::Good);
+        assert_eq!(judged(1, Some(20), true).1, "1 of 20 things are used");
+        assert_eq!(judged(1, None, true).1, "nothing is near its limit");
+        assert_eq!(judge(&[])[0].verdict, Verdict::Good);
     }
 
     #[test]
