@@ -148,6 +148,8 @@ fn notices() -> Result<String> {
         return fs::read_to_string(&kept).map_err(|e| format!("{}: {e}", kept.display()));
     }
     println!("Collecting the notices of what is built in");
+    // Those of other systems are looked at too before they are left out.
+    run(cargo().args(["fetch", "--locked", "--quiet"]))?;
     let program = tools::ABOUT.provide()?;
     let mut all = "What is built into btcloud-host and docker-machine-driver-btcloud, and into the driver component in them.\n"
         .to_owned();
