@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -164,7 +164,7 @@ impl Choice {
             words: Arc::clone(words),
             option: spec.name.clone(),
         };
-        arg.add(ArgValueCompleter::new(move |typed: &std::ffi::OsStr| {
+        arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
             completer.complete(typed)
         }))
     }
@@ -423,7 +423,8 @@ fn early_argument(args: &[OsString], flag: &str) -> Option<PathBuf> {
     None
 }
 
-/// The profile that a flag, the environment or the user's own file names, in this order.
+/// The profile that a flag, the environment or the user's own file names, in this order. One of the file that is for another
+/// driver than the one that is named does not count: nobody has asked for it.
 fn profile_of(args: &[OsString]) -> Result<Option<Profile>, profile::Error> {
     let places = Places::of_user();
     let flag = early_argument(args, "--profile").map(|name| name.to_string_lossy().into_owned());
@@ -434,7 +435,14 @@ fn profile_of(args: &[OsString]) -> Result<Option<Profile>, profile::Error> {
     };
     match flag.or_else(variable) {
         Some(name) => places.profile(&name).map(Some),
-        None => places.default_profile(),
+        None => {
+            let driver = early_argument(args, "--driver");
+            let is_meant = |profile: &Profile| match (&driver, &profile.driver) {
+                (Some(named), Some(of_profile)) => named.as_os_str() == OsStr::new(of_profile),
+                _ => true,
+            };
+            Ok(places.default_profile()?.filter(is_meant))
+        }
     }
 }
 

@@ -169,6 +169,26 @@ fn a_file_with_keys_that_others_can_read_is_warned_of() {
 }
 
 #[test]
+fn the_usual_profile_is_left_out_for_another_driver_than_its_own() {
+    let lab = Lab::start();
+    write_own(
+        &lab,
+        "profile = \"mine\"\n\n[profiles.mine]\ndriver = \"btcloud\"\nzone = \"uk-london-1\"\n",
+    );
+    let show = |args: &[&str]| lab.cli(&[&["config", "show"], args].concat());
+    assert!(show(&[]).ok().contains("uk-london-1"));
+    assert!(show(&["--driver", "btcloud"]).ok().contains("uk-london-1"));
+    let other = show(&["--driver", HETZNER]);
+    assert!(!other.ok().contains("mine"), "{other:?}");
+    // Who asks for it is told that it does not fit.
+    let refused = show(&["--driver", HETZNER, "--profile", "mine"]);
+    assert!(
+        refused.fails(2).contains("\"zone\", which is no option"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn a_docker_machine_client_uses_a_profile_only_if_a_variable_names_one() {
     let client = Client::named_by("TEST_DOCKER_MACHINE");
     let lab = Lab::new();
