@@ -84,7 +84,8 @@ impl<'h> Client<'h> {
         let is_get = self.uses_get_only || command.is_read();
         let request = request(command, params, is_get);
         let mut delays = RETRY_DELAYS.iter();
-        let mut patience = RATE_LIMIT_PATIENCE;
+        // The host waits too, so that the pauses are not all.
+        let mut limited_since = None;
         loop {
             self.pause(0)?;
             let answer = match self.host.send(&request) {
@@ -96,10 +97,9 @@ impl<'h> Client<'h> {
                 Some(refusal) => {
                     let wait = refusal.retry_after().unwrap_or(DEFAULT_RATE_LIMIT_WAIT);
                     let wait = wait.max(MIN_RATE_LIMIT_WAIT);
-                    patience.checked_sub(wait).map(|left| {
-                        patience = left;
-                        wait
-                    })
+                    let now = self.host.now();
+                    let waited = now.saturating_sub(*limited_since.get_or_insert(now));
+                    Some(wait).filter(|wait| waited.saturating_add(*wait) <= RATE_LIMIT_PATIENCE)
                 }
                 None if is_repeatable(command, &error) => delays.next().copied(),
                 None => None,

@@ -1,7 +1,7 @@
 //! What a driver may ask of the host, one file each.
 //!
 //! Each capability implements its interface of the [contract](crate::contract) for a small struct that is made anew for
-//! every operation, so that nothing leaks from one call into the next. What they share with the outside is behind
+//! every operation, so that nothing of a driver leaks from one call into the next. What they share with the outside is behind
 //! traits ([`clock::TimeSource`], [`log::Reporter`], [`state::SaveState`]), so that tests put virtual time and recorders there.
 
 use std::sync::Arc;

@@ -56,6 +56,10 @@ impl Choice {
         };
         let of_profile = || Some(PathBuf::from(profile.as_ref()?.driver.as_ref()?));
         let named = early_argument(args, "--driver").or_else(of_profile);
+        // What has not been installed runs with the account's keys when a command is given, not while it is typed.
+        let is_known = named
+            .as_deref()
+            .is_none_or(|named| installed_name(named).is_some());
         let driver = match &named {
             None => builtin::driver(),
             Some(named) => driver_at(named)?,
@@ -65,7 +69,7 @@ impl Choice {
             false => None,
         };
         let listable = match &loaded {
-            Some(loaded) if needs_listable => loaded.listable()?,
+            Some(loaded) if needs_listable => loaded.listable()?.to_vec(),
             _ => Vec::new(),
         };
         Ok(Self {
@@ -74,7 +78,7 @@ impl Choice {
             is_named: named.is_some(),
             profile,
             listable,
-            words,
+            words: words.filter(|_| is_known),
         })
     }
 
@@ -287,14 +291,36 @@ impl Typed {
         Some(match self.quoting {
             Quoting::Shells => value.to_owned(),
             Quoting::Bare => escaped(&|c| !is_plain(c)),
+            // An earlier command would be put in its place, and a backslash before it would stay.
+            Quoting::Between('"') if value.contains('!') => return None,
             Quoting::Between('"') => escaped(&|c| "\"\\$`".contains(c)),
             // Nothing can stand for itself there but what is no quote.
             Quoting::Between(quote) if value.contains(quote) => return None,
             Quoting::Between(_) => value.to_owned(),
-            Quoting::Whole if value.chars().all(is_plain) => value.to_owned(),
-            Quoting::Whole => format!("'{}'", value.replace('\'', "''")),
+            Quoting::Whole
+                if value
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || "-_./".contains(c)) =>
+            {
+                value.to_owned()
+            }
+            Quoting::Whole => in_quotes_of_powershell(value),
         })
     }
+}
+
+/// A text between single quotes, for which PowerShell takes typographic ones as well: each of them is doubled.
+fn in_quotes_of_powershell(value: &str) -> String {
+    const QUOTES: [char; 5] = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'];
+    let mut text = "'".to_owned();
+    for c in value.chars() {
+        if QUOTES.contains(&c) {
+            text.push(c);
+        }
+        text.push(c);
+    }
+    text.push('\'');
+    text
 }
 
 /// What a shell would make of a word without variables and the like, be it finished or not.
@@ -382,8 +408,7 @@ pub(super) fn common() -> [Arg; 3] {
 
 /// The driver of a name, or in a file.
 fn driver_at(named: &Path) -> Result<LazyDriver, Failure> {
-    let name = named.to_str().filter(|name| !name.contains(['/', '.']));
-    if let Some(name) = name.filter(|name| !Path::new(name).is_file()) {
+    if let Some(name) = installed_name(named) {
         return Ok(builtin::driver_named(name));
     }
     let component = read_component(named)?;
@@ -392,6 +417,13 @@ fn driver_at(named: &Path) -> Result<LazyDriver, Failure> {
         Limits::default(),
         Cache::of_user(),
     ))
+}
+
+/// The name of a built-in or installed driver, unless it is a file.
+fn installed_name(named: &Path) -> Option<&str> {
+    named
+        .to_str()
+        .filter(|name| !name.contains(['/', '.']) && !named.is_file())
 }
 
 /// Reads a component's file.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -174,6 +175,10 @@ fn is_json(matches: &ArgMatches) -> bool {
 /// The options for which something can be listed; nobody is asked.
 fn options(choice: &Choice, filters: &Filters, matches: &ArgMatches) -> Result<(), Failure> {
     filters.check(&[])?;
+    if !filters.ids.is_empty() {
+        let error = anyhow::anyhow!("--filter: options have no id, only a name");
+        return Err(Failure::new(Exit::Usage, error));
+    }
     // Here a name is an option's.
     let listable = choice.listable.iter().filter(|listable| {
         let name = &listable.option_name;
@@ -350,11 +355,18 @@ impl Completer {
         let Some(typed) = typed.to_str().map(|typed| self.words.typed(typed)) else {
             return Vec::new();
         };
-        let candidates = self.candidates().unwrap_or_default();
-        let is_unique = |name: &str| candidates.iter().filter(|c| c.name == name).count() == 1;
-        let completed = candidates.iter().filter_map(|candidate| {
+        let candidates = self.candidates_in_time().unwrap_or_default();
+        // They are in the order of their names.
+        let is_at = |index: Option<usize>, name: &str| {
+            index
+                .and_then(|index| candidates.get(index))
+                .is_some_and(|candidate| candidate.name == name)
+        };
+        let completed = candidates.iter().enumerate().filter_map(|(i, candidate)| {
+            let name = candidate.name.as_str();
+            let is_unique = !is_at(i.checked_sub(1), name) && !is_at(i.checked_add(1), name);
             // Of several with one name each is known by its id.
-            let (value, other) = match is_unique(&candidate.name) {
+            let (value, other) = match is_unique {
                 true => (&candidate.name, &candidate.details.join(" ")),
                 false => (&candidate.id, &candidate.name),
             };
@@ -363,6 +375,14 @@ impl Completer {
             Some(CompletionCandidate::new(shown).help(help.map(Into::into)))
         });
         completed.collect()
+    }
+
+    /// What is told within [`PATIENCE`], whatever keeps the driver or the cloud busy.
+    fn candidates_in_time(&self) -> Option<Vec<Candidate>> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let completer = self.clone();
+        thread::spawn(move || drop(sender.send(completer.candidates())));
+        receiver.recv_timeout(PATIENCE).ok().flatten()
     }
 
     fn candidates(&self) -> Option<Vec<Candidate>> {

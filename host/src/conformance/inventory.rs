@@ -6,6 +6,7 @@ use super::cloud::{Cloud, Trouble};
 use super::subject::{Answer, Operation, Setting, Subject, is_of_kind};
 use super::{Error, Report};
 use crate::capability::keys::Keys;
+use crate::capability::log::{clean, is_treacherous};
 use crate::contract::types::ErrorKind;
 use crate::contract::{Candidate, Machine, Value};
 use crate::machine::inventory::check_listable;
@@ -123,12 +124,20 @@ fn questions(subject: &Subject) -> Vec<Operation> {
 /// What is wrong with candidates as such.
 fn flaw(candidates: &[Candidate]) -> Option<String> {
     let mut ids = BTreeSet::new();
-    for Candidate { name, id, .. } in candidates {
+    for Candidate { name, id, details } in candidates {
+        let shown = |text: &str| clean(text, 100).replace('\n', " ");
+        let mut texts = details.iter().chain([name, id]);
+        if let Some(text) = texts.find(|text| text.contains(is_treacherous)) {
+            return Some(format!(
+                "\"{}\" has characters that control a terminal",
+                shown(text)
+            ));
+        }
         if id.trim().is_empty() {
-            return Some(format!("\"{name}\" has no id"));
+            return Some(format!("\"{}\" has no id", shown(name)));
         }
         if !ids.insert(id) {
-            return Some(format!("the id {id} is there twice"));
+            return Some(format!("the id {} is there twice", shown(id)));
         }
     }
     None

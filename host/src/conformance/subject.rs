@@ -406,8 +406,10 @@ impl Subject {
                     .driver
                     .candidates(capabilities, &values, option)?
                 {
+                    // It is looked at as it was told.
                     Ok(told) => {
-                        Answer::Candidates(sane_candidates(told, &setting.options.secrets)?)
+                        sane_candidates(told.clone(), &setting.options.secrets)?;
+                        Answer::Candidates(told)
                     }
                     Err(error) => Answer::Failed(error),
                 }
@@ -415,7 +417,10 @@ impl Subject {
             (Operation::Limits, _) => {
                 let values = self.values_of(setting, &|name| self.is_listable(name));
                 match self.loaded.driver.account_limits(capabilities, &values)? {
-                    Ok(told) => Answer::Limits(sane_limits(told, &setting.options.secrets)?),
+                    Ok(told) => {
+                        sane_limits(told.clone(), &setting.options.secrets)?;
+                        Answer::Limits(told)
+                    }
                     Err(error) => Answer::Failed(error),
                 }
             }
@@ -500,7 +505,11 @@ impl Subject {
             self.messages.extend(shown);
         }
         let texts: Vec<&str> = match &outcome.answer {
-            Answer::Candidates(told) => told.iter().flat_map(|c| [&*c.name, &*c.id]).collect(),
+            Answer::Candidates(told) => told
+                .iter()
+                .flat_map(|c| c.details.iter().chain([&c.name, &c.id]))
+                .map(String::as_str)
+                .collect(),
             Answer::Limits(told) => told.iter().map(|limit| &*limit.name).collect(),
             _ => Vec::new(),
         };

@@ -351,6 +351,8 @@ fn judge(limits: &[Limit]) -> Vec<Finding> {
         let detail = format!("{used} of {max} {} are used", limit.name);
         let is_near = || used >= max.saturating_sub(max / 10);
         match () {
+            // What an account may have none of, it need not have.
+            () if max == 0 && used == 0 && !limit.each_machine => None,
             () if used >= max && limit.each_machine => Some(Finding::bad(
                 what,
                 format!("{detail}; no machine can be made"),

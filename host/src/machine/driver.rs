@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::options::Given;
 use super::{Error, Flag, Flags, Origin, ProfileChoice, Surroundings, record};
 use crate::capability::http::Endpoint;
-use crate::contract::{Description, OptionKind, OptionSpec};
+use crate::contract::{Description, ListableOption, OptionKind, OptionSpec};
 
 use crate::profile::Profile;
 use crate::registry::{self, Grant, Registry};
@@ -55,6 +55,8 @@ pub struct Loaded {
     pub commands: BTreeSet<String>,
     /// What the user has granted, if it is installed.
     grant: Option<Grant>,
+    /// What it can list, once somebody has asked.
+    pub(super) listable: OnceLock<Vec<ListableOption>>,
 }
 
 impl LazyDriver {
@@ -216,6 +218,7 @@ impl Loaded {
             driver,
             description,
             grant: None,
+            listable: OnceLock::new(),
         }
     }
 

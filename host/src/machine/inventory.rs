@@ -31,8 +31,8 @@ const MAX_CANDIDATES: usize = 20_000;
 /// The most limits.
 const MAX_LIMITS: usize = 100;
 
-/// The most bytes of each text that is told.
-const MAX_TEXT: usize = 200;
+/// The most bytes of each text that is told, as many as CloudStack's names can have.
+const MAX_TEXT: usize = 255;
 
 impl Loaded {
     /// The options whose names the driver can list; nothing where it has no inventory.
@@ -40,14 +40,17 @@ impl Loaded {
     /// # Errors
     ///
     /// If the driver does not run to its end, or tells what is against the contract.
-    pub fn listable(&self) -> Result<Vec<ListableOption>, Error> {
-        if !self.driver.has_inventory() {
-            return Ok(Vec::new());
+    pub fn listable(&self) -> Result<&[ListableOption], Error> {
+        if let Some(listable) = self.listable.get() {
+            return Ok(listable);
         }
-        let listable = self.driver.listable()?;
+        let listable = match self.driver.has_inventory() {
+            true => self.driver.listable()?,
+            false => Vec::new(),
+        };
         check_listable(&listable, &self.description.options)
-            .map_err(|reason| sandbox::Error::Description(reason).into())
-            .map(|()| listable)
+            .map_err(sandbox::Error::Description)?;
+        Ok(self.listable.get_or_init(|| listable))
     }
 }
 
@@ -200,7 +203,9 @@ fn told(text: &str, secrets: &Secrets) -> String {
     shown(text, secrets, MAX_TEXT).replace('\n', " ")
 }
 
-/// Holds candidates to the contract: bounded, clean, each once, in the order of their names.
+/// Holds candidates to the contract: bounded, clean, each once, in the order of their names. What would have to be changed to be
+/// shown is no name that the option takes: there the id stands for it, and without an id that can be shown there is nothing to
+/// tell.
 pub(crate) fn sane_candidates(
     candidates: Vec<Candidate>,
     secrets: &Secrets,
@@ -209,22 +214,23 @@ pub(crate) fn sane_candidates(
         let reason = format!("it told of more than {MAX_CANDIDATES} names");
         return Err(sandbox::Error::Trap(reason));
     }
+    let can_be_shown = |text: &str| !text.trim().is_empty() && told(text, secrets) == text;
     let sane = |candidate: Candidate| {
-        let mut details = candidate.details;
+        let Candidate {
+            name,
+            id,
+            mut details,
+        } = candidate;
         details.truncate(MAX_COLUMNS);
-        let id = told(&candidate.id, secrets);
-        let name = told(&candidate.name, secrets);
-        Candidate {
-            name: if name.trim().is_empty() {
-                id.clone()
-            } else {
-                name
-            },
+        can_be_shown(&id).then(|| Candidate {
+            name: Some(name)
+                .filter(|name| can_be_shown(name))
+                .unwrap_or_else(|| id.clone()),
             id,
             details: details.iter().map(|text| told(text, secrets)).collect(),
-        }
+        })
     };
-    let mut candidates: Vec<_> = candidates.into_iter().map(sane).collect();
+    let mut candidates: Vec<_> = candidates.into_iter().filter_map(sane).collect();
     candidates.sort_by_cached_key(|c| (c.name.to_lowercase(), c.name.clone(), c.id.clone()));
     candidates.dedup_by(|a, b| a.id == b.id && a.name == b.name);
     Ok(candidates)
@@ -311,10 +317,16 @@ mod tests {
             candidate("b", "2"),
             candidate("", "3"),
             candidate("hunter2hunter2", "4"),
+            candidate("c", ""),
+            candidate("c", "5\n"),
+            candidate(&"d".repeat(256), "6"),
         ];
         let sane = sane_candidates(told, &secrets).unwrap();
         let names: Vec<_> = sane.iter().map(|c| (&*c.name, &*c.id)).collect();
-        assert_eq!(names, [("***", "4"), ("3", "3"), ("A 1", "1"), ("b", "2")]);
+        assert_eq!(
+            names,
+            [("1", "1"), ("3", "3"), ("4", "4"), ("6", "6"), ("b", "2")]
+        );
         assert_eq!(sane[0].details, ["x y"; 8]);
         let many = vec![candidate("a", "a"); MAX_CANDIDATES + 1];
         let error = sane_candidates(many, &secrets).unwrap_err().to_string();

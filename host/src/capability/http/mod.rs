@@ -116,6 +116,15 @@ pub struct Http {
     reporter: Arc<dyn Reporter>,
 }
 
+/// What became of a request.
+#[derive(Default)]
+struct Trace {
+    /// What must not come back in an answer.
+    hidden: Vec<Secret>,
+    /// When it was sent.
+    sent: Option<Duration>,
+}
+
 impl Http {
     /// Calls what `grant` allows, with signatures by `secrets`, as long as `budget` lasts. Tells `reporter` of each call
     /// what was called, how that ended, and how long it took.
@@ -148,8 +157,8 @@ impl Http {
         self.reporter.log(Level::Debug, &line);
     }
 
-    /// Sends a request that is within the rules. What must not come back in an answer is added to `hidden`.
-    fn exchange(&self, request: Request, hidden: &mut Vec<Secret>) -> Result<Response, Failure> {
+    /// Sends a request that is within the rules, and notes in `trace` what became of it.
+    fn exchange(&self, request: Request, trace: &mut Trace) -> Result<Response, Failure> {
         let Some(endpoint) = self.grant.endpoints.get(&request.endpoint) else {
             let message = format!("--{} is no endpoint that is set", request.endpoint);
             return Err(refused(message));
@@ -179,7 +188,7 @@ impl Http {
             if !path.is_empty() {
                 return Err(refused("a request to CloudStack has no path"));
             }
-            hidden.push(self.sign(parameters, credentials)?);
+            trace.hidden.push(self.sign(parameters, credentials)?);
         } else if !self.grant.permits(method_name, &path) {
             return Err(refused(format!(
                 "the driver may not call {method_name} {path}"
@@ -196,7 +205,7 @@ impl Http {
                 }
                 let password = self.secret(password)?.expose();
                 let encoded = STANDARD.encode(format!("{user}:{password}"));
-                hidden.push(Secret::from(encoded.as_str()));
+                trace.hidden.push(Secret::from(encoded.as_str()));
                 authorization = Some(format!("Basic {encoded}"));
             }
             Auth::None | Auth::Cloudstack(_) => {}
@@ -229,11 +238,12 @@ impl Http {
             .body(content)
             .map_err(|_| refused("the credentials cannot be sent in a header"))?;
         let server = endpoint.url().origin().ascii_serialization();
-        self.wait_for_turn(&server);
+        self.wait_for_turn(&server)?;
         let pace = self.client.pace();
         let timeout = Duration::from_millis(timeout_ms.max(1).into()).min(self.budget.left());
         let max_size = self.budget.limits().response_size;
         let called = self.budget.time().now();
+        trace.sent = Some(called);
         let exchange = || {
             self.client
                 .exchange(endpoint.host(), outgoing, timeout, max_size)
@@ -246,7 +256,9 @@ impl Http {
                 body,
             }) => {
                 let told = retry_after.map(|seconds| Duration::from_secs(seconds.into()));
-                let told = told.or_else(|| pace::wait_in(body));
+                let is_cloudstack = matches!(auth, Auth::Cloudstack(_));
+                let in_body = || pace::wait_in(body).filter(|_| is_cloudstack);
+                let told = told.or_else(in_body);
                 pace.complained(&server, called, self.budget.time().now(), told);
             }
             Ok(_) => pace.answered(&server),
@@ -255,18 +267,29 @@ impl Http {
         outcome
     }
 
-    /// Waits until a server may be called, or the user asks to stop or the operation's time is up.
-    fn wait_for_turn(&self, server: &str) {
+    /// Waits until a server may be called.
+    ///
+    /// # Errors
+    ///
+    /// If the user asks to stop meanwhile, or the operation's time is up: then nothing is to be sent any more.
+    fn wait_for_turn(&self, server: &str) -> Result<(), Failure> {
         let pace = self.client.pace();
         let now = || self.budget.time().now();
         loop {
-            let wait = pace.turn(server, now());
-            if !wait.is_zero() {
-                self.budget.sleep(wait);
+            let turn = pace.turn(server, now());
+            if turn.wait.is_zero() {
+                return Ok(());
             }
-            let is_over = self.budget.is_cancelled() || self.budget.left().is_zero();
-            if is_over || !pace.is_left_alone(server, now()) {
-                return;
+            self.budget.sleep(turn.wait);
+            if self.budget.is_cancelled() || self.budget.left().is_zero() {
+                return Err(Failure {
+                    kind: FailureKind::TimedOut,
+                    message: format!("{server} wants fewer calls, and there was no time to wait"),
+                    request_sent: false,
+                });
+            }
+            if pace.holds(server, turn, now()) {
+                return Ok(());
             }
         }
     }
@@ -315,11 +338,13 @@ impl contract::http::Host for Http {
         }
         let called = called(&request);
         let began = self.budget.time().now();
-        let mut hidden = Vec::new();
-        let outcome = self.exchange(request, &mut hidden);
+        let mut trace = Trace::default();
+        let outcome = self.exchange(request, &mut trace);
+        // Without what it waited because others had been told to call less.
+        let began = trace.sent.unwrap_or(began);
         let took = self.budget.time().now().saturating_sub(began);
         let mut secrets = self.secrets.as_ref().clone();
-        for (i, secret) in hidden.into_iter().enumerate() {
+        for (i, secret) in trace.hidden.into_iter().enumerate() {
             secrets.insert(format!("hidden {i}"), secret);
         }
         let outcome = match outcome {
@@ -724,6 +749,32 @@ mod tests {
         // Another server has not complained.
         operation("http://127.0.0.1:9/").send(call()).unwrap_err();
         assert_eq!(time.now(), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn who_is_asked_to_stop_while_waiting_for_a_server_sends_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let mut http = http(&url);
+        let cancel = Cancel::default();
+        let time = Arc::new(SystemTimeSource::default());
+        http.budget = Arc::new(Budget::new(Limits::default(), time, cancel.clone()));
+        let now = http.budget.time().now();
+        let minute = Some(Duration::from_secs(60));
+        let server = url.trim_end_matches('/');
+        http.client.pace().complained(server, now, now, minute);
+        let failure = std::thread::scope(|scope| {
+            let sending = scope.spawn(|| http.send(request(&[("command", "listZones")])));
+            cancel.set();
+            sending.join().unwrap().unwrap_err()
+        });
+        assert_eq!(
+            (failure.kind, failure.request_sent),
+            (FailureKind::TimedOut, false)
+        );
+        listener.set_nonblocking(true).unwrap();
+        let nobody = listener.accept().unwrap_err();
+        assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
     }
 
     #[test]

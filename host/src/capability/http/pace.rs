@@ -39,33 +39,52 @@ struct Server {
     gap: Duration,
     /// When it complained last.
     complained: Option<Duration>,
+    /// How often it has complained.
+    complaints: u64,
+}
+
+/// A call to a server that has been reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// How long to wait for it.
+    pub(super) wait: Duration,
+    /// How often the server had complained when it was given.
+    complaints: u64,
 }
 
 impl Pace {
-    /// Reserves the next call to a server, and tells how long to wait for it. Whoever has waited asks [`Self::is_left_alone`]
-    /// then: the server may have complained meanwhile.
-    pub(super) fn turn(&self, server: &str, now: Duration) -> Duration {
+    /// Reserves the next call to a server. Whoever has waited for it asks [`Self::holds`] then: the server may have complained
+    /// meanwhile.
+    pub(super) fn turn(&self, server: &str, now: Duration) -> Turn {
+        let at_once = Turn {
+            wait: Duration::ZERO,
+            complaints: 0,
+        };
         let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // One that has never complained has no entry.
         let Some(entry) = servers.get_mut(server) else {
-            return Duration::ZERO;
+            return at_once;
         };
         let turn = entry.next.max(entry.left_alone).max(now);
         let last = entry.complained.unwrap_or_default();
         if turn == now && now.saturating_sub(last) > FORGET {
             servers.remove(server);
-            return Duration::ZERO;
+            return at_once;
         }
         entry.next = turn.saturating_add(entry.gap);
-        turn.saturating_sub(now)
+        Turn {
+            wait: turn.saturating_sub(now),
+            complaints: entry.complaints,
+        }
     }
 
-    /// Whether a server is not to be called just now.
-    pub(super) fn is_left_alone(&self, server: &str, now: Duration) -> bool {
+    /// Whether a turn still counts, now that it has come: all those that were given before a complaint are given anew, further
+    /// apart.
+    pub(super) fn holds(&self, server: &str, turn: Turn, now: Duration) -> bool {
         let servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         servers
             .get(server)
-            .is_some_and(|server| now < server.left_alone)
+            .is_none_or(|server| server.complaints == turn.complaints && now >= server.left_alone)
     }
 
     /// Notes that a server complained of a call that was made at `called`, and for how long it wants to be left alone if it
@@ -83,7 +102,7 @@ impl Pace {
         // Several calls that were under way are one complaint.
         if server.complained.is_none_or(|last| called > last) {
             server.gap = server.gap.saturating_mul(2).clamp(MIN_GAP, MAX_GAP);
-            // Those who have a turn already ask for another one.
+            server.complaints = server.complaints.wrapping_add(1);
             server.next = until;
         }
         server.left_alone = server.left_alone.max(until);
@@ -127,7 +146,7 @@ mod tests {
     fn a_server_that_never_complains_is_called_at_once() {
         let pace = Pace::default();
         for _ in 0..100 {
-            assert_eq!(pace.turn("a", ms(5)), Duration::ZERO);
+            assert_eq!(pace.turn("a", ms(5)).wait, Duration::ZERO);
             pace.answered("a");
         }
     }
@@ -138,43 +157,45 @@ mod tests {
         pace.complained("a", ms(0), ms(100), Some(ms(300)));
         let other = pace.clone();
         let turns = [
-            pace.turn("a", ms(100)),
-            other.turn("a", ms(150)),
-            pace.turn("a", ms(400)),
+            pace.turn("a", ms(100)).wait,
+            other.turn("a", ms(150)).wait,
+            pace.turn("a", ms(400)).wait,
         ];
         assert_eq!(turns, [ms(300), ms(260), ms(20)]);
-        assert_eq!(pace.turn("b", ms(100)), Duration::ZERO);
-        assert!(pace.is_left_alone("a", ms(399)) && !pace.is_left_alone("a", ms(400)));
-        assert!(!pace.is_left_alone("b", ms(100)));
+        assert_eq!(pace.turn("b", ms(100)).wait, Duration::ZERO);
+        let turn = pace.turn("a", ms(400));
+        assert!(!pace.holds("a", turn, ms(399)) && pace.holds("a", turn, ms(400)));
+        assert!(pace.holds("b", pace.turn("b", ms(100)), ms(100)));
         // What was under way by then is the same complaint; what was called later is another one.
         pace.complained("a", ms(90), ms(110), Some(ms(10)));
-        pace.turn("a", ms(1_000));
-        assert_eq!(pace.turn("a", ms(1_000)), ms(10));
+        let turn = pace.turn("a", ms(1_000));
+        assert_eq!(pace.turn("a", ms(1_000)).wait, ms(10));
         pace.complained("a", ms(1_000), ms(1_010), None);
-        assert_eq!(pace.turn("a", ms(1_010)), ms(1_000));
-        assert_eq!(pace.turn("a", ms(1_010)), ms(1_020));
+        assert!(!pace.holds("a", turn, ms(60_000)));
+        assert_eq!(pace.turn("a", ms(1_010)).wait, ms(1_000));
+        assert_eq!(pace.turn("a", ms(1_010)).wait, ms(1_020));
     }
 
     #[test]
     fn nobody_waits_for_ever_and_a_content_server_is_called_more_often_again() {
         let pace = Pace::default();
         pace.complained("a", ms(0), ms(0), Some(Duration::MAX));
-        assert_eq!(pace.turn("a", ms(0)), MAX_WAIT);
+        assert_eq!(pace.turn("a", ms(0)).wait, MAX_WAIT);
         for i in 1..100 {
             let now = MAX_WAIT + ms(i * 10);
             pace.complained("a", now, now, Some(ms(0)));
         }
         let now = MAX_WAIT + ms(1_000);
         pace.turn("a", now);
-        assert_eq!(pace.turn("a", now), MAX_GAP);
+        assert_eq!(pace.turn("a", now).wait, MAX_GAP);
         pace.answered("a");
         let now = now + MAX_GAP * 2;
         pace.turn("a", now);
-        assert_eq!(pace.turn("a", now), ms(630));
+        assert_eq!(pace.turn("a", now).wait, ms(630));
         // One that nobody has called for long is called as if it had never complained.
         let later = MAX_WAIT * 10;
-        assert_eq!(pace.turn("a", later), Duration::ZERO);
-        assert_eq!(pace.turn("a", later), Duration::ZERO);
+        assert_eq!(pace.turn("a", later).wait, Duration::ZERO);
+        assert_eq!(pace.turn("a", later).wait, Duration::ZERO);
     }
 
     #[test]
