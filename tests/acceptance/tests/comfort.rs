@@ -170,7 +170,7 @@ fn a_file_with_keys_that_others_can_read_is_warned_of() {
 
 #[test]
 fn the_usual_profile_is_left_out_for_another_driver_than_its_own() {
-    let lab = Lab::start();
+    let lab = Lab::new();
     write_own(
         &lab,
         "profile = \"mine\"\n\n[profiles.mine]\ndriver = \"btcloud\"\nzone = \"uk-london-1\"\n",

@@ -186,6 +186,11 @@ const SCENES: &[Scene] = &[
     },
     scene(
         "docs/cli.md",
+        &["btcloud-host offerings --btcloud-zone uk-london-1"],
+        |_| (),
+    ),
+    scene(
+        "docs/cli.md",
         &["eval \"$(btcloud-host env web-1)\""],
         |stage| {
             stage.provisioned("web-1");
@@ -416,9 +421,14 @@ impl Stage {
 /// Stands before what each command answers.
 const MARK: &str = "@@ next command @@";
 
-/// A line without what differs from one cloud and terminal to the next: addresses, and how much room there is.
+/// A line without what differs from one cloud and terminal to the next: addresses, ids, of which a page shows the beginning, and
+/// how much room there is.
 fn settled(line: &str) -> String {
     let words = line.split_whitespace().map(|word| {
+        let is_id = word.len() == 36 && word.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
+        if is_id || word.ends_with('…') {
+            return "ID".to_owned();
+        }
         let is_address = |part: &str| part.parse::<Ipv4Addr>().is_ok();
         let parts = word.split(['/', ':']);
         let address = parts.into_iter().find(|part| is_address(part));
