@@ -61,7 +61,18 @@ pub(super) fn completions(matches: &ArgMatches) -> Result<(), Failure> {
     // By itself it tells the word without the quote, and what completes it has to be quoted otherwise then.
     let call = format!("{VARIABLE}=\"bash\" \\\n");
     let with_word = format!("{WORD}=\"${{COMP_WORDS[COMP_CWORD]}}\" {call}");
-    print(script.replace(&call, &with_word).trim_end())
+    let script = script.replace(&call, &with_word);
+    print(&(script.trim_end().to_owned() + &at_once(&script)))
+}
+
+/// What a script for zsh needs besides: where the shell finds it in its search path, as a package has it, the shell runs it as the
+/// function that completes. The first time that would only define one.
+fn at_once(script: &str) -> String {
+    let mut lines = script.lines().rev();
+    let registered = lines.find_map(|line| line.strip_prefix("compdef ")?.split(' ').next());
+    registered.map_or_else(String::new, |function| {
+        format!("\n\nif [ \"$funcstack[1]\" = \"_{NAME}\" ]; then\n    {function} \"$@\"\nfi")
+    })
 }
 
 /// The words of the command line that a shell wants completed, if it does: they come after `--`.

@@ -409,6 +409,32 @@ impl Drop for Typist {
     }
 }
 
+/// Where a package puts it, `compinit` has the script run as the function that completes.
+#[test]
+fn zsh_completes_names_from_the_first_time_on() {
+    if Command::new("zsh").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "zsh is not installed");
+        eprintln!("skipped: zsh is not installed");
+        return;
+    }
+    let lab = Lab::new();
+    let script = lab.cli(&["completions", "zsh"]);
+    fs::write(lab.home().join("_btcloud-host"), script.ok()).unwrap();
+    let words = "btcloud-host run create m1 --btcloud-zone uk-l";
+    let first_time = format!(
+        "fpath=(~ $fpath); autoload -Uz _btcloud-host; compdef() {{ }}; _describe() {{ print -r -- ${{(P)3}} }}
+         words=({words}); CURRENT=$#words; _btcloud-host"
+    );
+    let mut zsh = lab.command("zsh");
+    let path = std::env::var("PATH").unwrap();
+    let programs = program("btcloud-host");
+    let programs = programs.parent().unwrap().display();
+    zsh.args(["-f", "-c", &first_time])
+        .env("PATH", format!("{programs}:{path}"));
+    let answer = lab.finish(&mut zsh);
+    assert!(answer.ok().starts_with("uk-london-1"), "{answer:?}");
+}
+
 #[test]
 fn bash_completes_names_while_somebody_types() {
     let lab = Lab::new();
