@@ -38,6 +38,23 @@ impl Error {
 }
 
 #[cfg(test)]
+impl OptionSpec {
+    /// An option of a machine that is no more than its name and its kind.
+    pub(crate) fn of_kind(name: &str, kind: OptionKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            env: String::new(),
+            help: String::new(),
+            kind,
+            scope: OptionScope::Machine,
+            required: None,
+            default: None,
+            config_key: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use sha2::{Digest as _, Sha256};

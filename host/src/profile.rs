@@ -496,14 +496,8 @@ mod tests {
 
     fn specs() -> Vec<OptionSpec> {
         let spec = |name: &str, kind| OptionSpec {
-            name: format!("x-{name}"),
-            env: String::new(),
-            help: String::new(),
-            kind,
             scope: OptionScope::Account,
-            required: None,
-            default: None,
-            config_key: None,
+            ..OptionSpec::of_kind(&format!("x-{name}"), kind)
         };
         vec![
             spec("endpoint", OptionKind::Endpoint),

@@ -228,12 +228,11 @@ impl<'h> Cloud<'h> {
         listing: &Listing,
         zone_id: Option<&str>,
     ) -> Result<Vec<T>, Error> {
-        let mut items = Vec::new();
-        self.rows(listing, zone_id, &mut |row| {
-            items.push(T::read(row)?);
-            Ok(())
-        })?;
-        Ok(items)
+        self.all(
+            listing.command,
+            &self.params_of(listing, zone_id),
+            listing.member,
+        )
     }
 
     /// Reads all items of a listing, one after the other.
@@ -243,13 +242,17 @@ impl<'h> Cloud<'h> {
         zone_id: Option<&str>,
         read: &mut dyn FnMut(Members<'_>) -> Result<(), Malformed>,
     ) -> Result<(), Error> {
+        let params = self.params_of(listing, zone_id);
+        self.client
+            .rows(listing.command, &params.as_slice(), listing.member, read)
+    }
+
+    fn params_of<'p>(&self, listing: &Listing, zone_id: Option<&str>) -> Params<'p> {
         let params = match listing.is_of_project {
             true => self.scoped(listing.params),
             false => Params::of(listing.params),
         };
-        let params = params.option("zoneid", zone_id.filter(|_| listing.is_of_zone));
-        self.client
-            .rows(listing.command, &params.as_slice(), listing.member, read)
+        params.option("zoneid", zone_id.filter(|_| listing.is_of_zone))
     }
 
     /// The zones that the account may use.

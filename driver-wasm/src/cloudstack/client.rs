@@ -278,7 +278,7 @@ fn read(
         stage: Stage::Request,
         code: code.unwrap_or(response.status),
         cs_code: answer.option("cserrorcode"),
-        text: answer.text("errortext"),
+        text: answer.or_default("errortext"),
     }))
 }
 

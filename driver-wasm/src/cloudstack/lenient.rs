@@ -24,7 +24,7 @@ pub(crate) trait Model: Sized {
 }
 
 /// What a scalar of JSON can be read as.
-pub(super) trait Scalar: Sized {
+pub(crate) trait Scalar: Sized {
     fn read(value: &Value<'_>) -> Option<Self>;
 }
 
@@ -70,37 +70,17 @@ pub(crate) struct Members<'v>(pub(super) &'v ObjectAsVec<'v>);
 
 impl<'v> Members<'v> {
     /// A scalar; nothing if it is not there, or cannot be read as a `T`.
-    pub(super) fn option<T: Scalar>(self, name: &str) -> Option<T> {
+    pub(crate) fn option<T: Scalar>(self, name: &str) -> Option<T> {
         self.0.get(name).and_then(T::read)
     }
 
-    /// A scalar as text; empty if it is not there.
-    pub(crate) fn text(self, name: &str) -> String {
-        self.or_default(name)
-    }
-
-    /// The id, which must be there.
-    pub(crate) fn id(self) -> Result<String, Malformed> {
-        self.required("id")
-    }
-
-    /// A switch; off if it is not there.
-    pub(crate) fn is_on(self, name: &str) -> bool {
-        self.or_default(name)
-    }
-
-    /// A number; nothing if it is not there, or something else such as `Unlimited`.
-    pub(crate) fn number(self, name: &str) -> Option<u64> {
-        self.option(name)
-    }
-
     /// A scalar; its default if it is not there, or cannot be read as a `T`.
-    pub(super) fn or_default<T: Scalar + Default>(self, name: &str) -> T {
+    pub(crate) fn or_default<T: Scalar + Default>(self, name: &str) -> T {
         self.option(name).unwrap_or_default()
     }
 
     /// A scalar that must be there.
-    pub(super) fn required<T: Scalar>(self, name: &'static str) -> Result<T, Malformed> {
+    pub(crate) fn required<T: Scalar>(self, name: &'static str) -> Result<T, Malformed> {
         let value = self.0.get(name).ok_or(Malformed::Missing(name))?;
         T::read(value).ok_or(Malformed::WrongType(name))
     }
@@ -178,10 +158,6 @@ mod tests {
         }
     }
 
-    fn read(json: &serde_json::Value) -> Result<Sample, Malformed> {
-        super::read(json)
-    }
-
     #[test]
     fn scalars_come_in_any_dress() {
         let cases = [
@@ -238,10 +214,10 @@ mod tests {
                 Malformed::Missing("id"),
             ),
         ] {
-            assert_eq!(read(&json), Err(error), "{json}");
+            assert_eq!(read::<Sample>(&json), Err(error), "{json}");
         }
         let json = json!({"id": 1, "parts": [{"id": 2, "parts": null}]});
-        assert_eq!(read(&json).unwrap().parts[0].id, "2");
+        assert_eq!(model::<Sample>(&json).parts[0].id, "2");
         let object = ObjectAsVec::from(vec![("id", Value::Null)]);
         let members = Members(&object);
         assert_eq!(members.object("id").err(), Some(wrong("id")));

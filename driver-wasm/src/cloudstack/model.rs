@@ -627,10 +627,10 @@ impl JobResult {
                 let result = Members(result);
                 Self {
                     success: result.option("success"),
-                    displaytext: result.text("displaytext"),
+                    displaytext: result.or_default("displaytext"),
                     errorcode: result.option("errorcode"),
                     cserrorcode: result.option("cserrorcode"),
-                    errortext: result.text("errortext"),
+                    errortext: result.or_default("errortext"),
                 }
             }
             // Of some failures there is no more than a text.

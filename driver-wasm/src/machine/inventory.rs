@@ -136,11 +136,11 @@ pub fn candidates(
 }
 
 fn candidate(shelf: &Shelf, row: Members<'_>) -> Result<Candidate, Malformed> {
-    let name = row.text(shelf.name);
+    let name: String = row.or_default(shelf.name);
     // A key pair is known by its name.
     let id = match shelf.option {
         KEY_PAIR => name.clone(),
-        _ => row.id()?,
+        _ => row.required("id")?,
     };
     let columns = shelf.columns.iter();
     Ok(Candidate {
@@ -152,7 +152,7 @@ fn candidate(shelf: &Shelf, row: Members<'_>) -> Result<Candidate, Malformed> {
 
 /// A cell of the table. What an offering leaves open is 0, or not told at all.
 fn detail(row: Members<'_>, member: &str) -> String {
-    let mut text = row.text(member);
+    let mut text: String = row.or_default(member);
     if text == "0" {
         text.clear();
     }
@@ -164,7 +164,7 @@ fn can_be_named(option: &str, row: Members<'_>) -> Result<bool, Malformed> {
     Ok(match option {
         NETWORK_OFFERING => resolve::is_usable(&NetworkOffering::read(row)?),
         // It leads to a machine already.
-        PUBLIC_IP => !row.is_on("isstaticnat"),
+        PUBLIC_IP => !row.or_default::<bool>("isstaticnat"),
         _ => true,
     })
 }
@@ -184,7 +184,8 @@ pub fn limits(host: &dyn Host, options: &Values) -> Result<Vec<Limit>, Error> {
     };
     let (mut limits, mut owners) = (Vec::new(), 0_u32);
     cloud.rows(&listing, None, &mut |row| {
-        if project_id.is_none() || row.text("id") == project_id.as_deref().unwrap_or_default() {
+        let is_it = |id: &String| row.or_default::<String>("id") == *id;
+        if project_id.as_ref().is_none_or(is_it) {
             owners = owners.saturating_add(1);
             limits = limits_of(row);
         }
@@ -203,11 +204,12 @@ fn limits_of(row: Members<'_>) -> Vec<Limit> {
     let mut limits = Vec::new();
     for (name, member, each_machine) in LIMITS {
         // Versions that do not count it do not tell it.
-        if let Some(used) = row.number(&format!("{member}total")) {
+        if let Some(used) = row.option(&format!("{member}total")) {
             limits.push(Limit {
                 name: name.to_owned(),
                 used,
-                max: row.number(&format!("{member}limit")),
+                // `Unlimited` is no number.
+                max: row.option(&format!("{member}limit")),
                 each_machine,
             });
         }

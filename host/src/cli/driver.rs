@@ -599,16 +599,7 @@ mod tests {
 
     #[test]
     fn options_are_read_from_a_line_that_is_not_finished() {
-        let spec = |name: &str, kind| OptionSpec {
-            name: name.to_owned(),
-            env: String::new(),
-            help: String::new(),
-            kind,
-            scope: OptionScope::Machine,
-            required: None,
-            default: None,
-            config_key: None,
-        };
+        let spec = OptionSpec::of_kind;
         let specs = [
             spec("a-zone", OptionKind::Text),
             spec("a-zone-id", OptionKind::Text),

@@ -6,13 +6,14 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command};
 use clap_complete::CompletionCandidate;
 use regex_lite::Regex;
 use serde_json::json;
 
 use super::driver::{Choice, Words, common, flags, profile};
 use super::exit::Exit;
+use super::listing::{self, Filter, is_json};
 use super::report::Report;
 use super::table::Table;
 use super::{Failure, print, print_json};
@@ -79,38 +80,11 @@ fn complete(command: Command, driver: &Choice) -> Command {
         .after_help(DETAILS)
         .args(common())
         .arg(profile())
-        .arg(
-            Arg::new("quiet")
-                .short('q')
-                .long("quiet")
-                .action(ArgAction::SetTrue)
-                .help("Names only"),
-        )
-        .arg(
-            Arg::new("filter")
-                .long("filter")
-                .value_name("KEY=VALUE")
-                .action(ArgAction::Append)
-                .help("List only what matches; can be given more than once"),
-        )
-        .arg(
-            Arg::new("timeout")
-                .short('t')
-                .long("timeout")
-                .value_name("SECONDS")
-                .value_parser(value_parser!(u16).range(1..))
-                .default_value("30")
-                .help("How long the cloud may take to answer"),
-        )
-        .arg(
-            Arg::new("format")
-                .short('f')
-                .long("format")
-                .value_name("FORMAT")
-                .value_parser(["table", "json"])
-                .default_value("table")
-                .help("How to tell it"),
-        )
+        .args(listing::arguments(
+            "Names only",
+            "30",
+            "How long the cloud may take to answer",
+        ))
         .args_override_self(true)
         .next_help_heading(driver.heading())
         .args(driver.inventory_arguments())
@@ -135,13 +109,12 @@ pub(super) fn execute(choice: &Choice, command: &str, matches: &ArgMatches) -> R
         _ => of_heading(choice, loaded, command)?,
     };
     filters.check(&listable.columns)?;
-    let seconds = matches.get_one::<u16>("timeout").copied().unwrap_or(30);
     let report = Arc::new(Report::new(matches.get_flag("verbose")));
     let surroundings =
         Surroundings::of_process(report, Cancel::default()).with_profile(choice.profile());
     let flags = flags(choice.inventory_options(), matches);
     let inventory = Inventory::new(&choice.driver, surroundings, &flags)?;
-    let told = inventory.candidates(&listable.option_name, Duration::from_secs(seconds.into()));
+    let told = inventory.candidates(&listable.option_name, listing::patience(matches));
     let mut candidates = told.map_err(|error| {
         let is_late = error.kind() == ErrorKind::TimedOut;
         let failure = Failure::from(error);
@@ -166,10 +139,6 @@ pub(super) fn execute(choice: &Choice, command: &str, matches: &ArgMatches) -> R
         );
     }
     table(&candidates, &listable.columns).print()
-}
-
-fn is_json(matches: &ArgMatches) -> bool {
-    matches.get_one::<String>("format").map(String::as_str) == Some("json")
 }
 
 /// The options for which something can be listed; nobody is asked.
@@ -284,24 +253,16 @@ struct Filters {
 impl Filters {
     fn parse(matches: &ArgMatches) -> Result<Self, Failure> {
         let mut filters = Self::default();
-        for text in matches.get_many::<String>("filter").into_iter().flatten() {
-            let refused = |reason: &str| {
-                let error = anyhow::anyhow!("--filter {text}: {reason}");
-                Failure::new(Exit::Usage, error)
-            };
-            let Some((key, value)) = text.split_once('=') else {
-                return Err(refused("it is not KEY=VALUE"));
-            };
-            match key.to_lowercase().as_str() {
-                "name" => match Regex::new(value) {
-                    Ok(regex) => filters.names.push(regex),
-                    Err(e) => return Err(refused(&format!("it is no regular expression: {e}"))),
-                },
-                "id" => filters.ids.push(value.to_owned()),
-                key => {
-                    let values = filters.details.entry(key.to_owned()).or_default();
-                    values.push(value.to_owned());
-                }
+        for filter in Filter::all(matches)? {
+            let value = filter.value.to_owned();
+            match filter.key.to_lowercase().as_str() {
+                "name" => filters.names.push(filter.regex()?),
+                "id" => filters.ids.push(value),
+                key => filters
+                    .details
+                    .entry(key.to_owned())
+                    .or_default()
+                    .push(value),
             }
         }
         Ok(filters)

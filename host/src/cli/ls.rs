@@ -1,15 +1,14 @@
 //! `btcloud-host ls`: the machines of the store, and how they do.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{ArgMatches, Command};
 use console::Style;
 use regex_lite::Regex;
 use serde_json::json;
 
 use super::driver::{Choice, common, store};
-use super::exit::Exit;
+use super::listing::{self, Filter};
 use super::report::Report;
 use super::table::{Cell, Table};
 use super::{Failure, print, print_json, state_name};
@@ -38,38 +37,11 @@ pub(super) fn command() -> Command {
         .about("List the machines of the store, and how they do")
         .after_help(DETAILS)
         .args(common())
-        .arg(
-            Arg::new("quiet")
-                .short('q')
-                .long("quiet")
-                .action(ArgAction::SetTrue)
-                .help("Names only; nobody is asked unless a filter is for the state"),
-        )
-        .arg(
-            Arg::new("filter")
-                .long("filter")
-                .value_name("KEY=VALUE")
-                .action(ArgAction::Append)
-                .help("List only what matches; can be given more than once"),
-        )
-        .arg(
-            Arg::new("timeout")
-                .short('t')
-                .long("timeout")
-                .value_name("SECONDS")
-                .value_parser(value_parser!(u16).range(1..))
-                .default_value("10")
-                .help("How long the clouds may take to answer"),
-        )
-        .arg(
-            Arg::new("format")
-                .short('f')
-                .long("format")
-                .value_name("FORMAT")
-                .value_parser(["table", "json"])
-                .default_value("table")
-                .help("How to tell it"),
-        )
+        .args(listing::arguments(
+            "Names only; nobody is asked unless a filter is for the state",
+            "10",
+            "How long the clouds may take to answer",
+        ))
 }
 
 /// What the user wants to see.
@@ -82,26 +54,18 @@ struct Filters {
 }
 
 impl Filters {
-    fn parse(texts: &[&String]) -> Result<Self, Failure> {
+    fn parse(matches: &ArgMatches) -> Result<Self, Failure> {
         let mut filters = Self::default();
-        for text in texts {
-            let refused = |reason: &str| {
-                let error = anyhow::anyhow!("--filter {text}: {reason}");
-                Failure::new(Exit::Usage, error)
-            };
-            let Some((key, value)) = text.split_once('=') else {
-                return Err(refused("it is not KEY=VALUE"));
-            };
-            let value_owned = value.to_owned();
-            match key.to_ascii_lowercase().as_str() {
-                "driver" => filters.drivers.push(value_owned),
-                "state" => filters.states.push(value_owned),
-                "label" => filters.labels.push(value_owned),
-                "name" => match Regex::new(value) {
-                    Ok(regex) => filters.names.push(regex),
-                    Err(e) => return Err(refused(&format!("it is no regular expression: {e}"))),
-                },
-                _ => return Err(refused("the key is none of driver, state, name and label")),
+        for filter in Filter::all(matches)? {
+            let value = filter.value.to_owned();
+            match filter.key.to_ascii_lowercase().as_str() {
+                "driver" => filters.drivers.push(value),
+                "state" => filters.states.push(value),
+                "label" => filters.labels.push(value),
+                "name" => filters.names.push(filter.regex()?),
+                _ => {
+                    return Err(filter.refused("the key is none of driver, state, name and label"));
+                }
             }
         }
         Ok(filters)
@@ -127,8 +91,7 @@ impl Filters {
 
 /// Lists.
 pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
-    let filters: Vec<&String> = matches.get_many("filter").into_iter().flatten().collect();
-    let filters = Filters::parse(&filters)?;
+    let filters = Filters::parse(matches)?;
     let is_quiet = matches.get_flag("quiet");
     let store = store(matches)?;
     let mut fleet = Fleet::of(&store)?;
@@ -139,12 +102,11 @@ pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failu
             .iter()
             .try_for_each(|entry| print(&entry.name));
     }
-    let seconds = matches.get_one::<u16>("timeout").copied().unwrap_or(10);
     let report = Arc::new(Report::new(matches.get_flag("verbose")));
     let surroundings = Surroundings::of_process(report, Cancel::default());
     let drivers = choice.drivers();
     let find = |entry: &Entry| drivers.of(&entry.name, &entry.driver);
-    let sightings = fleet.look(&find, &surroundings, Duration::from_secs(seconds.into()));
+    let sightings = fleet.look(&find, &surroundings, listing::patience(matches));
     let seen: Vec<_> = fleet
         .entries
         .iter()
@@ -158,7 +120,7 @@ pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failu
     if is_quiet {
         return seen.iter().try_for_each(|(entry, _)| print(&entry.name));
     }
-    if matches.get_one::<String>("format").map(String::as_str) == Some("json") {
+    if listing::is_json(matches) {
         let machines = seen.iter().map(|(entry, sighting)| {
             json!({
                 "name": entry.name,

@@ -13,6 +13,7 @@ pub mod examples;
 mod exit;
 mod gc;
 mod inventory;
+mod listing;
 mod ls;
 mod provision;
 mod report;

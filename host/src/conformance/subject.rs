@@ -21,7 +21,7 @@ use crate::contract::{
     self, Candidate, FoundMachine, Limit, ListableOption, Machine, OptionKind, OptionSpec, Status,
     Value,
 };
-use crate::machine::inventory::{sane_candidates, sane_limits};
+use crate::machine::inventory::{check_candidates, check_limits};
 use crate::machine::options::{Given, Options};
 use crate::machine::{Flag, Flags, Loaded, ProfileChoice, Surroundings, Variables, mint_id, sane};
 use crate::sandbox::{self, Change};
@@ -408,7 +408,7 @@ impl Subject {
                 {
                     // It is looked at as it was told.
                     Ok(told) => {
-                        sane_candidates(told.clone(), &setting.options.secrets)?;
+                        check_candidates(&told)?;
                         Answer::Candidates(told)
                     }
                     Err(error) => Answer::Failed(error),
@@ -418,7 +418,7 @@ impl Subject {
                 let values = self.values_of(setting, &|name| self.is_listable(name));
                 match self.loaded.driver.account_limits(capabilities, &values)? {
                     Ok(told) => {
-                        sane_limits(told.clone(), &setting.options.secrets)?;
+                        check_limits(&told)?;
                         Answer::Limits(told)
                     }
                     Err(error) => Answer::Failed(error),

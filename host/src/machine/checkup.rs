@@ -349,7 +349,7 @@ fn judge(limits: &[Limit]) -> Vec<Finding> {
     let finding = |limit: &Limit| {
         let (used, max) = (limit.used, limit.max?);
         let detail = format!("{used} of {max} {} are used", limit.name);
-        let is_near = || used >= max.saturating_sub(max / 10);
+        let is_near = used >= max.saturating_sub(max / 10);
         match () {
             // What an account may have none of, it need not have.
             () if max == 0 && used == 0 && !limit.each_machine => None,
@@ -358,19 +358,16 @@ fn judge(limits: &[Limit]) -> Vec<Finding> {
                 format!("{detail}; no machine can be made"),
                 remedy,
             )),
-            () if used >= max => Some(Finding::warning(what, detail, remedy)),
-            () if is_near() => Some(Finding::warning(what, detail, remedy)),
+            () if is_near => Some(Finding::warning(what, detail, remedy)),
             () => None,
         }
     };
     let mut findings: Vec<_> = limits.iter().filter_map(finding).collect();
     if findings.is_empty() {
-        let of_machines = limits
-            .iter()
-            .find(|limit| limit.each_machine && limit.max.is_some());
+        let mut of_machines = limits.iter().filter(|limit| limit.each_machine);
         findings.push(Finding::good(
             what,
-            match of_machines.and_then(|limit| Some((limit, limit.max?))) {
+            match of_machines.find_map(|limit| Some((limit, limit.max?))) {
                 Some((limit, max)) => format!("{} of {max} {} are used", limit.used, limit.name),
                 None => "nothing is near its limit".to_owned(),
             },

@@ -199,6 +199,25 @@ impl Inventory {
     }
 }
 
+/// Checks that there are no more candidates than a driver may tell.
+pub(crate) fn check_candidates(candidates: &[Candidate]) -> Result<(), sandbox::Error> {
+    at_most(MAX_CANDIDATES, candidates.len(), "names")
+}
+
+/// Checks that there are no more limits than a driver may tell.
+pub(crate) fn check_limits(limits: &[Limit]) -> Result<(), sandbox::Error> {
+    at_most(MAX_LIMITS, limits.len(), "limits")
+}
+
+fn at_most(max: usize, told: usize, what: &str) -> Result<(), sandbox::Error> {
+    match told > max {
+        true => Err(sandbox::Error::Trap(format!(
+            "it told of more than {max} {what}"
+        ))),
+        false => Ok(()),
+    }
+}
+
 fn told(text: &str, secrets: &Secrets) -> String {
     shown(text, secrets, MAX_TEXT).replace('\n', " ")
 }
@@ -206,14 +225,11 @@ fn told(text: &str, secrets: &Secrets) -> String {
 /// Holds candidates to the contract: bounded, clean, each once, in the order of their names. What would have to be changed to be
 /// shown is no name that the option takes: there the id stands for it, and without an id that can be shown there is nothing to
 /// tell.
-pub(crate) fn sane_candidates(
+fn sane_candidates(
     candidates: Vec<Candidate>,
     secrets: &Secrets,
 ) -> Result<Vec<Candidate>, sandbox::Error> {
-    if candidates.len() > MAX_CANDIDATES {
-        let reason = format!("it told of more than {MAX_CANDIDATES} names");
-        return Err(sandbox::Error::Trap(reason));
-    }
+    check_candidates(&candidates)?;
     let can_be_shown = |text: &str| !text.trim().is_empty() && told(text, secrets) == text;
     let sane = |candidate: Candidate| {
         let Candidate {
@@ -237,14 +253,8 @@ pub(crate) fn sane_candidates(
 }
 
 /// Holds limits to the contract: bounded and clean.
-pub(crate) fn sane_limits(
-    mut limits: Vec<Limit>,
-    secrets: &Secrets,
-) -> Result<Vec<Limit>, sandbox::Error> {
-    if limits.len() > MAX_LIMITS {
-        let reason = format!("it told of more than {MAX_LIMITS} limits");
-        return Err(sandbox::Error::Trap(reason));
-    }
+fn sane_limits(mut limits: Vec<Limit>, secrets: &Secrets) -> Result<Vec<Limit>, sandbox::Error> {
+    check_limits(&limits)?;
     for limit in &mut limits {
         limit.name = told(&limit.name, secrets);
     }
@@ -254,20 +264,6 @@ pub(crate) fn sane_limits(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::OptionScope;
-
-    fn spec(name: &str, kind: OptionKind) -> OptionSpec {
-        OptionSpec {
-            name: name.to_owned(),
-            env: String::new(),
-            help: String::new(),
-            kind,
-            scope: OptionScope::Machine,
-            required: None,
-            default: None,
-            config_key: None,
-        }
-    }
 
     fn listable(option: &str, heading: &str, columns: &[&str]) -> ListableOption {
         ListableOption {
@@ -280,9 +276,9 @@ mod tests {
     #[test]
     fn what_can_be_listed_is_held_to_the_contract() {
         let specs = [
-            spec("a-zone", OptionKind::Text),
-            spec("a-tag", OptionKind::TextList),
-            spec("a-key", OptionKind::Secret),
+            OptionSpec::of_kind("a-zone", OptionKind::Text),
+            OptionSpec::of_kind("a-tag", OptionKind::TextList),
+            OptionSpec::of_kind("a-key", OptionKind::Secret),
         ];
         let check = |listable: &[ListableOption]| check_listable(listable, &specs);
         let good = listable("a-zone", "zones", &["TYPE"]);

@@ -463,14 +463,9 @@ y6/tA4CWuf/AxaLmPxhGXrgFJ2p5t4QHB+vfAiEAgWKMHqglyHgKOdVpWw5uR2x1
 
     fn spec(name: &str, kind: OptionKind) -> OptionSpec {
         OptionSpec {
-            name: format!("x-{name}"),
             env: format!("X_{}", name.to_uppercase()),
-            help: String::new(),
-            kind,
-            scope: OptionScope::Machine,
-            required: None,
-            default: None,
             config_key: Some(name.to_owned()),
+            ..OptionSpec::of_kind(&format!("x-{name}"), kind)
         }
     }
 

@@ -261,6 +261,24 @@ impl Lab {
         self.finish(command.args(arguments))
     }
 
+    /// What `btcloud-host` tells a shell for the last of these words.
+    pub fn complete(&self, shell: &str, words: &[&str]) -> Outcome {
+        let mut words = words.to_vec();
+        let typed = words.pop().unwrap_or_default();
+        // bash tells the quote apart.
+        words.push(typed.trim_start_matches(['"', '\'']));
+        let mut host = self.command(program("btcloud-host"));
+        host.env("BTCLOUD_COMPLETE", shell)
+            .env("BTCLOUD_COMPLETE_WORD", typed)
+            .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
+            .env("_CLAP_COMPLETE_COMP_TYPE", "9")
+            .env("_CLAP_COMPLETE_SPACE", "true")
+            .env("_CLAP_IFS", "\n")
+            .arg("--")
+            .args(words);
+        self.finish(&mut host)
+    }
+
     /// Creates a machine with the usual options, and these.
     #[track_caller]
     pub fn create(&self, name: &str, options: &[&str]) {

@@ -432,17 +432,7 @@ fn a_shell_completes_commands_options_and_machines() {
     for name in ["web-1", "web-2", "db-1"] {
         lab.create(name, &[]);
     }
-    let complete = |words: &[&str]| {
-        let mut host = lab.command(program("btcloud-host"));
-        host.env("BTCLOUD_COMPLETE", "bash")
-            .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
-            .env("_CLAP_COMPLETE_COMP_TYPE", "9")
-            .env("_CLAP_COMPLETE_SPACE", "true")
-            .env("_CLAP_IFS", "\n")
-            .arg("--")
-            .args(words);
-        lab.finish(&mut host).ok().to_owned()
-    };
+    let complete = |words: &[&str]| lab.complete("bash", words).ok().to_owned();
     assert_eq!(complete(&["btcloud-host", "stop", "we"]), "web-1\nweb-2");
     assert_eq!(complete(&["btcloud-host", "env", "db"]), "db-1");
     assert!(complete(&["btcloud-host", "insp"]).contains("inspect"));

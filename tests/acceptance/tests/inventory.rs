@@ -225,31 +225,13 @@ fn doctor_tells_how_much_of_the_limits_is_used() {
     assert!(told[0].1.contains("does not list"), "{told:?}");
 }
 
-/// What a shell is told for the last of these words.
-fn complete(lab: &Lab, shell: &str, words: &[&str]) -> Outcome {
-    let mut words = words.to_vec();
-    let typed = words.pop().unwrap_or_default();
-    // bash tells the quote apart.
-    words.push(typed.trim_start_matches(['"', '\'']));
-    let mut host = lab.command(program("btcloud-host"));
-    host.env("BTCLOUD_COMPLETE", shell)
-        .env("BTCLOUD_COMPLETE_WORD", typed)
-        .env("_CLAP_COMPLETE_INDEX", (words.len() - 1).to_string())
-        .env("_CLAP_COMPLETE_COMP_TYPE", "9")
-        .env("_CLAP_COMPLETE_SPACE", "true")
-        .env("_CLAP_IFS", "\n")
-        .arg("--")
-        .args(words);
-    lab.finish(&mut host)
-}
-
 #[test]
 fn names_are_completed_as_each_shell_wants_them() {
     let lab = Lab::new();
     let create = ["btcloud-host", "run", "create", "m1"];
     let template = |shell: &str, typed: &str| {
         let words = [&create[..], &LONDON, &["--btcloud-template", typed]].concat();
-        complete(&lab, shell, &words).ok().to_owned()
+        lab.complete(shell, &words).ok().to_owned()
     };
     assert_eq!(
         template("bash", "Ub"),
@@ -265,17 +247,17 @@ fn names_are_completed_as_each_shell_wants_them() {
     // The zone by `=`, which bash makes a word of its own, and by the environment.
     let zone = ["--btcloud-zone", "=", "uk-basic-1"];
     let words = [&create[..], &zone, &["--btcloud-template", "Ro"]].concat();
-    assert_eq!(complete(&lab, "bash", &words).ok(), "Rocky\\ Linux\\ 9");
+    assert_eq!(lab.complete("bash", &words).ok(), "Rocky\\ Linux\\ 9");
     let words = ["btcloud-host", "networks", "--btcloud-zone", "uk-l"];
-    assert_eq!(complete(&lab, "bash", &words).ok(), "uk-london-1");
+    assert_eq!(lab.complete("bash", &words).ok(), "uk-london-1");
     let words = [&create[..], &LONDON, &["--btcloud-network", "d"]].concat();
-    assert_eq!(complete(&lab, "bash", &words).ok(), "default");
+    assert_eq!(lab.complete("bash", &words).ok(), "default");
     let words = [&create[..], &["--btcloud-service-offering", "S"]].concat();
     // There are two zones, and none is named.
-    assert_eq!(complete(&lab, "bash", &words).ok(), "");
+    assert_eq!(lab.complete("bash", &words).ok(), "");
     // Without an inventory there is nothing to be completed.
     let words = [&create[..], &["--driver", PROBE, "--probe-mode", ""]].concat();
-    assert_eq!(complete(&lab, "bash", &words).ok(), "");
+    assert_eq!(lab.complete("bash", &words).ok(), "");
 }
 
 #[test]

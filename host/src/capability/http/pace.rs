@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use memchr::memmem;
+
 /// How long a server is left alone that does not say for how long.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 
@@ -123,7 +125,7 @@ impl Pace {
 /// has no header.
 pub(super) fn wait_in(body: &[u8]) -> Option<Duration> {
     const PHRASE: &[u8] = b"retry after ";
-    let place = body.windows(PHRASE.len()).position(|w| w == PHRASE)?;
+    let place = memmem::find(body, PHRASE)?;
     let rest = body.get(place.checked_add(PHRASE.len())?..)?;
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, unit) = rest.split_at_checked(digits)?;
