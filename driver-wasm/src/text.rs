@@ -68,6 +68,24 @@ pub(crate) fn enumerate(items: &[String]) -> String {
     }
 }
 
+/// The first items, and as many as `limit` bytes hold, and how many more there are.
+pub(crate) fn within(items: impl Iterator<Item = String>, limit: usize) -> Vec<String> {
+    let mut shown = Vec::new();
+    let (mut length, mut more) = (0, 0_usize);
+    for item in items {
+        length += item.len();
+        if shown.is_empty() || length <= limit {
+            shown.push(item);
+        } else {
+            more += 1;
+        }
+    }
+    if more > 0 {
+        shown.push(format!("{more} more"));
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +116,15 @@ mod tests {
         assert_eq!(after("afte", "after"), None);
         assert_eq!(after("ä: ß", "ä"), Some(": ß"));
         assert_eq!(after("", "x"), None);
+    }
+
+    #[test]
+    fn what_is_too_much_is_counted() {
+        let of = |limit| within(["aaa", "bb", "c"].map(str::to_owned).into_iter(), limit);
+        assert_eq!(of(6), ["aaa", "bb", "c"]);
+        assert_eq!(of(5), ["aaa", "bb", "1 more"]);
+        assert_eq!(of(0), ["aaa", "2 more"]);
+        assert!(within(std::iter::empty(), 0).is_empty());
     }
 
     #[test]

@@ -18,6 +18,14 @@ const TRIES: u32 = 3;
 /// The wait between two tries, in milliseconds.
 const RETRY_PAUSE: u64 = 2_000;
 
+/// The most bytes of reasons, unless the first one alone is longer, and of what is left in the cloud: the host cuts long
+/// errors, and what is left comes last.
+const MAX_REASONS: usize = 1_500;
+const MAX_LEFT: usize = 1_500;
+
+/// The most characters of one thing that is left.
+const MAX_ITEM: usize = 300;
+
 /// Removes a machine and all that was made for it. What is gone already is done.
 ///
 /// # Errors
@@ -601,18 +609,28 @@ impl Removal<'_> {
         self.check(deleted, || text);
     }
 
-    /// The first error, with the others and what is left as further lines.
+    /// The first error, with the other reasons, each once, and what is left as further lines.
     fn outcome(self) -> Result<(), types::Error> {
         let mut errors = self.errors.into_iter().map(types::Error::from);
         let Some(mut first) = errors.next() else {
             return Ok(());
         };
+        let mut reasons = vec![(std::mem::take(&mut first.message), 1)];
         for error in errors {
-            first.message.push_str("\n  ");
-            first.message.push_str(&error.message.replace('\n', " "));
+            let reason = error.message.replace('\n', " ");
+            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, times)) => *times += 1,
+                None => reasons.push((reason, 1)),
+            }
         }
+        let reasons = reasons.into_iter().map(|(reason, times)| match times {
+            1 => reason,
+            times => format!("{reason}, {times} times"),
+        });
+        first.message = text::within(reasons, MAX_REASONS).join("\n  ");
         if !self.left.is_empty() {
-            let left = text::shown(&text::enumerate(&self.left));
+            let left = self.left.iter().map(|item| text::line(item, MAX_ITEM));
+            let left = text::enumerate(&text::within(left, MAX_LEFT));
             first
                 .message
                 .push_str(&format!("\nLeft in the cloud: {left}"));

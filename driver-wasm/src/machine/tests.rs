@@ -979,8 +979,7 @@ mod remove {
         assert_eq!(
             error.message,
             format!(
-                "CloudStack refused deletePortForwardingRule: rule trouble (error 530/4350)\n  \
-                 CloudStack refused deletePortForwardingRule: rule trouble (error 530/4350)\n  \
+                "CloudStack refused deletePortForwardingRule: rule trouble (error 530/4350), 2 times\n  \
                  CloudStack refused destroyVirtualMachine: machine trouble (error 530/4350)\n  \
                  CloudStack refused deleteSSHKeyPair: key trouble (error 530/4350)\n\
                  Left in the cloud: the port-forwarding rule rule-4 of port 22, the port-forwarding rule rule-6 of port 2376, \
@@ -991,6 +990,23 @@ mod remove {
         host.server.borrow_mut().heal();
         remove(&host, &saved(&host)).unwrap();
         assert!(contents(&host).is_empty());
+    }
+
+    #[test]
+    fn an_error_about_very_much_is_short() {
+        let host = created(Isolated);
+        {
+            let mut cloud = host.server.borrow_mut();
+            let rules = (0..100).map(|n| (format!("rule-of-hand-{n}"), ("vm-1".to_owned(), n)));
+            cloud.rules.extend(rules);
+            let fault = Fault::Refuse(530, "rule trouble");
+            cloud.faults.insert("deletePortForwardingRule", fault);
+        }
+        let error = remove(&host, &saved(&host)).unwrap_err();
+        let reason = "CloudStack refused deletePortForwardingRule: rule trouble (error 530/4350), 102 times\n";
+        assert!(error.message.starts_with(reason), "{}", error.message);
+        assert!(error.message.ends_with(" more"), "{}", error.message);
+        assert!(error.message.len() < 2_000, "{}", error.message);
     }
 
     #[test]
