@@ -577,5 +577,5 @@ fn it_wants_no_more_of_the_host_than_the_built_in_one() {
 
 #[test]
 fn the_documentation_has_the_options() {
-    check_options("docs/options-cloudstack.md", &CLOUDSTACK.description());
+    check_options("docs/cloudstack.md", &CLOUDSTACK.description());
 }
