@@ -152,6 +152,7 @@ fn installed_package_has_what_the_documentation_says_and_leaves_nothing() {
         "usr/share/zsh/vendor-completions/_btcloud-host",
         "usr/share/doc/btcloud-host/copyright",
         "usr/share/doc/btcloud-host/CHANGELOG.md",
+        "usr/share/doc/btcloud-host/docs/cli.md",
         "usr/share/doc/btcloud-host/btcloud-host.cdx.json",
         "usr/share/doc/btcloud-host/btcloud-driver.cdx.json",
     ] {
