@@ -56,21 +56,6 @@ pub enum Error {
         /// How long the driver waited, in milliseconds.
         limit: u64,
     },
-    /// An earlier call was not answered, and what it has made cannot be recognised.
-    #[error("An earlier {command} was not answered")]
-    AnswerLost {
-        /// What was called.
-        command: Command,
-    },
-    /// The keys are not those of the account or project that the machine belongs to.
-    #[error("The machine belongs to {owner}, and these keys are of another account")]
-    OtherAccount {
-        /// The account or the project, for the user.
-        owner: String,
-    },
-    /// What has to be known later could not be saved.
-    #[error("{0}")]
-    NotSaved(String),
     /// The user asked to stop.
     #[error("The operation was cancelled")]
     Cancelled,
@@ -249,12 +234,7 @@ impl Error {
         match self {
             Self::NoAnswer { failure, .. } => failure.request_sent,
             Self::NotCloudStack { .. } | Self::Malformed { .. } => true,
-            Self::Refused(_)
-            | Self::Deadline { .. }
-            | Self::AnswerLost { .. }
-            | Self::OtherAccount { .. }
-            | Self::NotSaved(_)
-            | Self::Cancelled => false,
+            Self::Refused(_) | Self::Deadline { .. } | Self::Cancelled => false,
         }
     }
 
@@ -267,12 +247,7 @@ impl Error {
             ),
             Self::NotCloudStack { status, .. } => matches!(status, 502..=504),
             Self::Refused(refusal) => matches!(refusal.code, 502..=504),
-            Self::Malformed { .. }
-            | Self::Deadline { .. }
-            | Self::AnswerLost { .. }
-            | Self::OtherAccount { .. }
-            | Self::NotSaved(_)
-            | Self::Cancelled => false,
+            Self::Malformed { .. } | Self::Deadline { .. } | Self::Cancelled => false,
         }
     }
 
@@ -291,8 +266,6 @@ impl Error {
             Self::NotCloudStack { .. } if self.is_outage() => ErrorKind::Unreachable,
             Self::NotCloudStack { .. } | Self::Malformed { .. } => ErrorKind::Protocol,
             Self::Deadline { .. } => ErrorKind::TimedOut,
-            Self::OtherAccount { .. } => ErrorKind::Permission,
-            Self::AnswerLost { .. } | Self::NotSaved(_) => ErrorKind::Internal,
             Self::Cancelled => ErrorKind::Cancelled,
         }
     }
@@ -318,10 +291,6 @@ impl Error {
                 502..=504 => format!("Try again later, or check --{ENDPOINT}"),
                 _ => format!("Check --{ENDPOINT}, which mostly ends with /client/api"),
             }),
-            Self::OtherAccount { .. } => Some(format!(
-                "Give the keys of that account with --{API_KEY} and --{SECRET_KEY} or their variables; those in the \
-                 environment go before the stored ones"
-            )),
             _ => None,
         }
     }

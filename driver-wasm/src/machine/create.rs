@@ -312,7 +312,7 @@ impl Creation<'_> {
             _ => Err(failure::error(
                 ErrorKind::Internal,
                 format!(
-                    "The virtual machine has not started, its state is {}",
+                    "The virtual machine has not started: its state is {}",
                     vm.state.0
                 ),
             )),
@@ -336,7 +336,7 @@ impl Creation<'_> {
         Ok(vm)
     }
 
-    /// Has the virtual machine tagged, so that the account's owner can tell where it comes from. It works without too.
+    /// Has the virtual machine tagged, so that the account's owner can tell where it comes from. The machine works without tags.
     fn begin_tagging(
         &self,
         vm: &VirtualMachine,
@@ -348,33 +348,32 @@ impl Creation<'_> {
         let submitted = self.cloud.create_tags("UserVm", &[&vm.id], &tags);
         let submitted = optional(&self.cloud, UNTAGGED, submitted)?;
         if self.choice.disk_offering.is_some() && flavour::deletes_volumes(self.machine) {
-            let tagged = self.tag_volumes(vm, saved)?;
-            optional(&self.cloud, "The data disk could not be tagged", tagged)?;
+            let ids = self.note_volumes(vm, saved)?;
+            let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+            if !ids.is_empty() {
+                let tagged = self.cloud.create_tags("Volume", &ids, &self.marks);
+                optional(&self.cloud, "The data disk could not be tagged", tagged)?;
+            }
         }
         Ok(submitted.map(|submitted| submitted.jobid))
     }
 
-    /// Notes the data disks that were made with the virtual machine, which are removed with it, and has them tagged. Disks
-    /// that the user attaches later are not the driver's.
-    fn tag_volumes(
+    /// Notes the data disks that were made with the virtual machine, which are removed with it. Disks that the user
+    /// attaches later are not the driver's.
+    fn note_volumes(
         &self,
         vm: &VirtualMachine,
         saved: &mut Saved,
-    ) -> Result<Result<(), Error>, types::Error> {
-        let volumes = match self.cloud.data_volumes(Some(&vm.id)) {
-            Ok(volumes) => volumes,
-            Err(error) => return Ok(Err(error)),
+    ) -> Result<Vec<String>, types::Error> {
+        let volumes = self.cloud.data_volumes(Some(&vm.id));
+        let what = "The data disk is not known, and will not be removed with the machine";
+        let Some(volumes) = optional(&self.cloud, what, volumes)? else {
+            return Ok(Vec::new());
         };
-        let ids: Vec<_> = volumes.iter().map(|volume| volume.id.as_str()).collect();
+        let ids: Vec<_> = volumes.into_iter().map(|volume| volume.id).collect();
         saved.set_data_volumes(&ids);
         saved.store(self.cloud.host())?;
-        if ids.is_empty() {
-            return Ok(Ok(()));
-        }
-        Ok(self
-            .cloud
-            .create_tags("Volume", &ids, &self.marks)
-            .map(drop))
+        Ok(ids)
     }
 
     fn finish_tagging(&self, job_id: Option<String>) -> Result<(), Error> {

@@ -7,9 +7,10 @@ use crate::cloudstack::{
 };
 use crate::contract::log::Level;
 use crate::contract::types::{self, ErrorKind, Machine};
+use crate::failure;
 use crate::flavour;
 use crate::host::Host;
-use crate::options::{self, EXPUNGE, Expunge, Ports};
+use crate::options::{self, API_KEY, EXPUNGE, Expunge, Ports, SECRET_KEY};
 use crate::text;
 
 /// How often a virtual machine is tried to be destroyed.
@@ -43,6 +44,7 @@ pub fn remove(host: &dyn Host, machine: &Machine) -> Result<(), types::Error> {
         saved,
         expunge: flavour::expunge(machine).unwrap_or(Expunge::Auto),
         is_expunged: true,
+        is_hopeless: false,
         errors: Vec::new(),
         left: Vec::new(),
     };
@@ -57,7 +59,9 @@ struct Removal<'r> {
     expunge: Expunge,
     /// Whether nothing of the virtual machine is left. Until CloudStack has expunged it, it holds what it used.
     is_expunged: bool,
-    errors: Vec<Error>,
+    /// Whether everything else would fail in the same way.
+    is_hopeless: bool,
+    errors: Vec<types::Error>,
     left: Vec<String>,
 }
 
@@ -74,7 +78,7 @@ enum Vm {
 impl Removal<'_> {
     fn run(&mut self) {
         let vm = self.find();
-        if self.is_hopeless() {
+        if self.is_hopeless {
             let id = match &vm {
                 Vm::There(id) => format!("the virtual machine {id}"),
                 _ => "the virtual machine, if there is one".to_owned(),
@@ -96,7 +100,10 @@ impl Removal<'_> {
                 self.destroy(id);
                 self.delete_volumes(volumes);
             }
-            Vm::Gone(_) => self.delete_volumes(self.saved.doomed_volumes()),
+            Vm::Gone(_) => {
+                self.tell_of_detached_volumes();
+                self.delete_volumes(self.saved.doomed_volumes());
+            }
             Vm::Unknown => {
                 self.left
                     .push("the virtual machine, if there is one".to_owned());
@@ -111,11 +118,20 @@ impl Removal<'_> {
         self.delete_key_pair();
     }
 
+    /// Notes what went wrong.
+    fn note(&mut self, error: Error) {
+        self.is_hopeless |= matches!(
+            error.kind(),
+            ErrorKind::Authentication | ErrorKind::Cancelled | ErrorKind::Unreachable
+        );
+        self.errors.push(error.into());
+    }
+
     /// Notes that something could not be removed, unless it is gone.
     fn check(&mut self, outcome: Result<(), Error>, what: impl FnOnce() -> String) {
         match outcome {
             Err(error) if !error.is_gone() => {
-                self.errors.push(error);
+                self.note(error);
                 self.left.push(what());
             }
             _ => {}
@@ -209,9 +225,8 @@ impl Removal<'_> {
         let addresses = match self.new_addresses(vm_id, known) {
             Ok(addresses) => addresses,
             Err(error) => {
-                self.errors.push(error);
-                self.left
-                    .push("a public address, if one was acquired".to_owned());
+                self.note(error);
+                self.left.push(ACQUIRED_PERHAPS.to_owned());
                 return;
             }
         };
@@ -219,6 +234,11 @@ impl Removal<'_> {
         if let Err(error) = self.saved.store(self.cloud.host()) {
             self.cloud.host().log(Level::Warning, &error.message);
         }
+        let Some(addresses) = addresses else {
+            self.errors.push(acquisition_unknown());
+            self.left.push(ACQUIRED_PERHAPS.to_owned());
+            return;
+        };
         for address in &addresses {
             self.left.push(format!(
                 "the public address {} ({}), which may have been acquired for the machine: release it if nothing else \
@@ -227,22 +247,25 @@ impl Removal<'_> {
             ));
         }
         if !addresses.is_empty() {
-            self.errors.push(Error::AnswerLost {
-                command: Command::AssociateIpAddress,
-            });
+            self.errors.push(acquisition_unknown());
         }
     }
 
-    /// The addresses of the machine's network, or of its VPC, that are not used and not known.
-    fn new_addresses(&self, vm_id: &str, known: &[String]) -> Result<Vec<PublicIpAddress>, Error> {
+    /// The addresses of the machine's network, or of its VPC, that are not used and not known; nothing if the network is not
+    /// known any more.
+    fn new_addresses(
+        &self,
+        vm_id: &str,
+        known: &[String],
+    ) -> Result<Option<Vec<PublicIpAddress>>, Error> {
         let Some(vm) = self.cloud.virtual_machine(vm_id)? else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let Some(nic) = main_nic(&vm, &self.saved) else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let Some(network) = self.cloud.network(&nic.networkid)? else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let is_used = |address: &PublicIpAddress| {
             let in_tier = network.is_vpc_tier() && !address.associatednetworkid.is_empty();
@@ -250,7 +273,7 @@ impl Removal<'_> {
         };
         let mut addresses = self.cloud.public_ip_addresses(&network)?;
         addresses.retain(|address| !known.contains(&address.id) && !is_used(address));
-        Ok(addresses)
+        Ok(Some(addresses))
     }
 
     /// Deletes the firewall rules that were made for the machine.
@@ -262,7 +285,7 @@ impl Removal<'_> {
         let rules = match self.cloud.firewall_rules(Some(address_id)) {
             Ok(rules) => rules,
             Err(error) => {
-                self.errors.push(error);
+                self.note(error);
                 self.left.push("its firewall rules".to_owned());
                 return;
             }
@@ -319,20 +342,25 @@ impl Removal<'_> {
         let mut attached = match self.cloud.data_volumes(Some(vm_id)) {
             Ok(volumes) => volumes,
             Err(error) => {
-                self.errors.push(error);
+                self.note(error);
                 return None;
             }
         };
-        // Those that the user has attached since are not the driver's, unless the user says so. If its own are not known,
-        // the creation was interrupted, and nobody has attached any.
+        // Those that the user has attached since are not the driver's, unless the user says so. If the creation was
+        // interrupted before its own were noted, nobody has attached any.
         let own = self.saved.data_volumes();
+        let is_own = |id: &str| match &own {
+            Some(own) => own.contains(&id),
+            None => self.saved.is_unfinished(),
+        };
+        let are_unknown = own.is_none() && !self.saved.is_unfinished();
+        if are_unknown && !flavour::DELETES_ATTACHED_VOLUMES && !attached.is_empty() {
+            let line = "Which data disks were made with the machine is not known, so that all stay";
+            self.cloud.host().log(Level::Warning, line);
+        }
         attached.retain(|volume| {
             doomed.contains(&volume.id)
-                || are_deleted
-                    && (flavour::DELETES_ATTACHED_VOLUMES
-                        || own
-                            .as_ref()
-                            .is_none_or(|own| own.contains(&volume.id.as_str())))
+                || are_deleted && (flavour::DELETES_ATTACHED_VOLUMES || is_own(&volume.id))
         });
         if attached.is_empty() {
             return Some(doomed);
@@ -344,7 +372,7 @@ impl Removal<'_> {
         }
         self.saved.set_doomed_volumes(&doomed);
         if let Err(error) = self.saved.store(self.cloud.host()) {
-            self.errors.push(Error::NotSaved(error.message));
+            self.errors.push(error);
             return None;
         }
         // A disk is not taken from a running system.
@@ -358,6 +386,28 @@ impl Removal<'_> {
             self.check(detached, || format!("the data disk {}", volume.id));
         }
         Some(doomed)
+    }
+
+    /// Without the virtual machine nobody can tell whether the data disks that were made with it are wanted: the user may have
+    /// taken them from it. So the user has to decide.
+    fn tell_of_detached_volumes(&self) {
+        let own = self.saved.data_volumes().unwrap_or_default();
+        if own.is_empty() || !flavour::deletes_volumes(self.machine) {
+            return;
+        }
+        let doomed = self.saved.doomed_volumes();
+        // Another removal would not know more.
+        let volumes = self.cloud.data_volumes(None).unwrap_or_default();
+        for volume in volumes {
+            let id = &volume.id;
+            let is_own = own.contains(&id.as_str()) && !doomed.contains(id);
+            if is_own && volume.virtualmachineid.is_empty() {
+                let line = format!(
+                    "The data disk {id} was made with the machine and stays; delete it if nothing needs it"
+                );
+                self.cloud.host().log(Level::Warning, &line);
+            }
+        }
     }
 
     fn delete_volumes(&mut self, ids: Vec<String>) {
@@ -443,23 +493,28 @@ impl Removal<'_> {
                 }
                 Vm::There(vm.id)
             }
-            (Ok(None), known) => match self.check_account() {
-                Ok(()) => Vm::Gone(known),
+            (Ok(None), known) => match self.other_account() {
+                Ok(None) => Vm::Gone(known),
+                Ok(Some(owner)) => {
+                    self.is_hopeless = true;
+                    self.errors.push(other_account(&owner));
+                    Vm::Unknown
+                }
                 Err(error) => {
-                    self.errors.push(error);
+                    self.note(error);
                     Vm::Unknown
                 }
             },
             (Err(error), known) => {
-                self.errors.push(error);
+                self.note(error);
                 known.map_or(Vm::Unknown, Vm::There)
             }
         }
     }
 
-    /// Checks that a virtual machine which is not found is gone, and not only out of sight of keys that are another
-    /// account's.
-    fn check_account(&self) -> Result<(), Error> {
+    /// The account or project that the machine belongs to, if these keys are another one's: then a virtual machine that is
+    /// not found may be only out of sight.
+    fn other_account(&self) -> Result<Option<String>, Error> {
         let (seen, is_owner, owner): (_, fn(&Item, &str) -> bool, _) =
             match (self.saved.project_id(), self.saved.account()) {
                 (Some(id), _) => (
@@ -472,7 +527,7 @@ impl Removal<'_> {
                     |account, name| account.name == name,
                     format!("the account \"{name}\""),
                 ),
-                (None, None) => return Ok(()),
+                (None, None) => return Ok(None),
             };
         let wanted = self.saved.project_id().or(self.saved.account());
         let is_seen = |items: Vec<Item>| {
@@ -481,24 +536,12 @@ impl Removal<'_> {
                 .any(|item| wanted.is_some_and(|wanted| is_owner(item, wanted)))
         };
         match seen.map(is_seen) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Error::OtherAccount { owner }),
-            // Who may not ask is taken at his word.
-            Err(Error::Refused(refusal)) if refusal.is_denied() => Ok(()),
+            Ok(true) => Ok(None),
+            Ok(false) => Ok(Some(owner)),
+            // An account that may not list accounts cannot be checked; the cloud is believed.
+            Err(Error::Refused(refusal)) if refusal.is_denied() => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Whether everything else would fail in the same way.
-    fn is_hopeless(&self) -> bool {
-        let hopeless = [
-            ErrorKind::Authentication,
-            ErrorKind::Cancelled,
-            ErrorKind::Unreachable,
-        ];
-        self.errors.iter().any(|error| {
-            hopeless.contains(&error.kind()) || matches!(error, Error::OtherAccount { .. })
-        })
     }
 
     fn key_pair_text(&self) -> Option<String> {
@@ -517,7 +560,7 @@ impl Removal<'_> {
         let rules = match self.cloud.port_forwarding_rules(self.saved.address_id()) {
             Ok(rules) => rules,
             Err(error) => {
-                self.errors.push(error);
+                self.note(error);
                 self.left.push("its port-forwarding rules".to_owned());
                 return;
             }
@@ -544,7 +587,7 @@ impl Removal<'_> {
         if error.is_gone() {
             return;
         }
-        self.errors.push(error);
+        self.note(error);
         let port = rule
             .publicport
             .map_or(String::new(), |port| format!(" of port {port}"));
@@ -611,18 +654,17 @@ impl Removal<'_> {
 
     /// The first error, with the other reasons, each once, and what is left as further lines.
     fn outcome(self) -> Result<(), types::Error> {
-        let mut errors = self.errors.into_iter().map(types::Error::from);
-        let Some(mut first) = errors.next() else {
-            return Ok(());
-        };
-        let mut reasons = vec![(std::mem::take(&mut first.message), 1)];
-        for error in errors {
+        let mut reasons: Vec<(String, u32)> = Vec::new();
+        for error in &self.errors {
             let reason = error.message.replace('\n', " ");
             match reasons.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, times)) => *times += 1,
                 None => reasons.push((reason, 1)),
             }
         }
+        let Some(mut first) = self.errors.into_iter().next() else {
+            return Ok(());
+        };
         let reasons = reasons.into_iter().map(|(reason, times)| match times {
             1 => reason,
             times => format!("{reason}, {times} times"),
@@ -640,6 +682,29 @@ impl Removal<'_> {
             .get_or_insert_with(|| "Remove the machine once more".to_owned());
         Err(first)
     }
+}
+
+/// What may be left where the answer to an acquisition was lost.
+const ACQUIRED_PERHAPS: &str = "a public address, if one was acquired";
+
+/// What the acquisition of an address has made cannot be recognised.
+fn acquisition_unknown() -> types::Error {
+    let command = Command::AssociateIpAddress;
+    failure::error(
+        ErrorKind::Internal,
+        format!("An earlier {command} was not answered"),
+    )
+}
+
+fn other_account(owner: &str) -> types::Error {
+    failure::hinted(
+        ErrorKind::Permission,
+        format!("The machine belongs to {owner}, and these keys are of another account"),
+        format!(
+            "Give the keys of that account with --{API_KEY} and --{SECRET_KEY} or their variables; those in the environment \
+             go before the stored ones"
+        ),
+    )
 }
 
 /// Whether destroying a machine again may do, now that it has left the state that it was in.

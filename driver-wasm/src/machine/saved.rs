@@ -251,7 +251,7 @@ impl Saved {
     }
 
     /// These data disks were made with the virtual machine.
-    pub(super) fn set_data_volumes(&mut self, ids: &[&str]) {
+    pub(super) fn set_data_volumes(&mut self, ids: &[String]) {
         self.set(DATA_VOLUMES, ids);
     }
 

@@ -59,6 +59,14 @@ fn at_address(state: State, ip: Option<&str>) -> MachineStatus {
     access.at(state, ip.map(str::to_owned))
 }
 
+/// The same machine, made with a data disk.
+fn with_data_disk(mut machine: Machine) -> Machine {
+    let offering = Value::Text("d".to_owned());
+    let name = crate::options::DISK_OFFERING.to_owned();
+    machine.options.push((name, offering));
+    machine
+}
+
 /// Removes what a create has left, as the host does: with what was saved, and without regard for the user's wish to
 /// stop.
 fn remove_what_is_left(host: &TestHost<FakeCloud>) -> Result<(), types::Error> {
@@ -246,6 +254,23 @@ mod create {
             "{error:?}"
         );
         assert_eq!(contents(&host), ["ip-3"]);
+    }
+
+    #[test]
+    fn an_acquisition_that_cannot_be_looked_into_is_told_of_even_without_the_machine() {
+        let mut cloud = FakeCloud::new(Vpc);
+        cloud.faults.insert("associateIpAddress", Fault::AnswerLost);
+        let host = TestHost::new(cloud);
+        create(&host, &machine()).unwrap_err();
+        host.server.borrow_mut().vms.clear();
+        let error = remove_what_is_left(&host).unwrap_err();
+        assert_eq!(
+            error.message,
+            "An earlier associateIpAddress was not answered\n\
+             Left in the cloud: a public address, if one was acquired"
+        );
+        // Nobody can tell more, so that it is told once.
+        remove_what_is_left(&host).unwrap();
     }
 
     #[test]
@@ -847,10 +872,11 @@ mod remove {
 
     #[test]
     fn only_the_data_disks_that_were_made_with_a_machine_go_with_it() {
-        for (data_volumes, left) in [
-            (json!(["vol-1"]), vec!["vol-2"]),
-            // Its own are not known: it was interrupted before anybody could attach one.
-            (Json::Null, vec![]),
+        for (data_volumes, is_unfinished, left) in [
+            (json!(["vol-1"]), false, vec!["vol-2"]),
+            // Its own are not known, but it was interrupted before anybody could attach one.
+            (Json::Null, true, vec![]),
+            (Json::Null, false, vec!["vol-1", "vol-2"]),
         ] {
             let host = created(Isolated);
             host.server.borrow_mut().volumes = vec!["vol-1", "vol-2"];
@@ -858,20 +884,32 @@ mod remove {
             if !data_volumes.is_null() {
                 saved_members["DataVolumes"] = data_volumes;
             }
-            let mut machine = with(&saved_members.to_string());
-            let offering = (
-                crate::options::DISK_OFFERING.to_owned(),
-                Value::Text("d".to_owned()),
-            );
-            machine.options.push(offering);
-            if !flavour::deletes_volumes(&machine) {
-                remove(&host, &machine).unwrap();
-                assert_eq!(host.server.borrow().volumes.len(), 2);
-                continue;
-            }
+            saved_members["Unfinished"] = json!(is_unfinished);
+            let machine = with_data_disk(with(&saved_members.to_string()));
             remove(&host, &machine).unwrap();
+            let left = match flavour::deletes_volumes(&machine) {
+                false if !is_unfinished => vec!["vol-1", "vol-2"],
+                _ => left,
+            };
             assert_eq!(host.server.borrow().volumes, left);
         }
+    }
+
+    #[test]
+    fn a_data_disk_whose_machine_is_gone_stays_and_is_told_of() {
+        let host = created(Isolated);
+        let mut saved_members = saved_json(&host);
+        saved_members["DataVolumes"] = json!(["vol-1"]);
+        host.server.borrow_mut().volumes = vec!["vol-1", "vol-2"];
+        host.server.borrow_mut().vms.clear();
+        let machine = with_data_disk(with(&saved_members.to_string()));
+        remove(&host, &machine).unwrap();
+        assert_eq!(host.server.borrow().volumes.len(), 2);
+        let lines = host.lines.borrow();
+        let told = lines.iter().filter(|line| line.contains("vol-1"));
+        let expected = usize::from(flavour::deletes_volumes(&machine));
+        assert_eq!(told.count(), expected, "{lines:?}");
+        assert!(!lines.iter().any(|line| line.contains("vol-2")));
     }
 
     #[test]
