@@ -7,7 +7,7 @@ use crate::text;
 pub(crate) fn error(kind: ErrorKind, message: impl Into<String>) -> Error {
     Error {
         kind,
-        message: text::shown(&message.into()),
+        message: text::without_controls(&message.into()),
         hint: None,
     }
 }

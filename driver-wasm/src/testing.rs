@@ -159,7 +159,12 @@ impl<S: Server> Host for TestHost<S> {
     fn send(&self, request: &Request) -> Answer {
         check_request(request);
         self.requests.borrow_mut().push(request.clone());
-        self.server.borrow_mut().answer(request, self.now.get())
+        let answer = self.server.borrow_mut().answer(request, self.now.get());
+        if answer.as_ref().is_ok_and(|answer| answer.status == 429) {
+            // The host keeps the next call back for up to a minute.
+            self.now.set(self.now.get() + 60_000);
+        }
+        answer
     }
 
     fn ssh_public_key(&self, key_type: KeyType) -> Result<String, types::Error> {

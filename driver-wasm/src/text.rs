@@ -21,8 +21,16 @@ pub(crate) fn line(text: &str, limit: usize) -> String {
     shown
 }
 
+/// The most characters of a name.
+const MAX_NAME: usize = 100;
+
+/// The name or the id of something in the cloud, or another short text of it: [`line()`] of it.
+pub(crate) fn name(text: &str) -> String {
+    line(text, MAX_NAME)
+}
+
 /// Text that has names and ids of the cloud's in it, without their control characters; its lines stay.
-pub(crate) fn shown(text: &str) -> String {
+pub(crate) fn without_controls(text: &str) -> String {
     let seen = |c: char| match c {
         '\n' => c,
         c if c.is_control() => ' ',
@@ -100,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_is_shown_has_no_control_characters_but_line_breaks() {
-        assert_eq!(shown("a\u{7f}b\nc\u{1b}[2J\td"), "a b\nc [2J d");
+        assert_eq!(without_controls("a\u{7f}b\nc\u{1b}[2J\td"), "a b\nc [2J d");
     }
 
     #[test]

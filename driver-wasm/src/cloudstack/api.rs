@@ -165,7 +165,7 @@ impl<'p> Params<'p> {
         self.option(name, (!values.is_empty()).then(|| values.join(",")))
     }
 
-    fn as_slice(&self) -> Vec<Param<'_>> {
+    fn borrowed(&self) -> Vec<Param<'_>> {
         self.0
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
@@ -205,11 +205,11 @@ impl<'h> Cloud<'h> {
         params: &Params<'_>,
         member: &'static str,
     ) -> Result<Vec<T>, Error> {
-        self.client.list_all(command, &params.as_slice(), member)
+        self.client.list_all(command, &params.borrowed(), member)
     }
 
     fn submit<T: Model>(&self, command: Command, params: &Params<'_>) -> Result<T, Error> {
-        self.client.fetch(command, &params.as_slice())
+        self.client.fetch(command, &params.borrowed())
     }
 
     /// What calls the API.
@@ -244,7 +244,7 @@ impl<'h> Cloud<'h> {
     ) -> Result<(), Error> {
         let params = self.params_of(listing, zone_id);
         self.client
-            .rows(listing.command, &params.as_slice(), listing.member, read)
+            .rows(listing.command, &params.borrowed(), listing.member, read)
     }
 
     fn params_of<'p>(&self, listing: &Listing, zone_id: Option<&str>) -> Params<'p> {
@@ -298,11 +298,10 @@ impl<'h> Cloud<'h> {
     /// The security group of that name; nothing if there is none.
     pub fn security_group(&self, name: &str) -> Result<Option<Item>, Error> {
         let params = self.scoped(&[("securitygroupname", name)]);
-        match self.all::<Item>(Command::ListSecurityGroups, &params, "securitygroup") {
-            Ok(groups) => Ok(groups.into_iter().find(|group| group.name == name)),
-            Err(error) if error.is_gone() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let groups = self.all::<Item>(Command::ListSecurityGroups, &params, "securitygroup");
+        Ok(gone_is_none(groups)?
+            .into_iter()
+            .find(|group| group.name == name))
     }
 
     /// The networks of a zone in which the account may deploy.
@@ -329,12 +328,8 @@ impl<'h> Cloud<'h> {
 
     /// A virtual machine; nothing if there is no such one. One that is destroyed may still be shown.
     pub fn virtual_machine(&self, id: &str) -> Result<Option<VirtualMachine>, Error> {
-        let found = self.virtual_machines(&[("id", id)]);
-        match found {
-            Ok(machines) => Ok(machines.into_iter().find(|vm| vm.id == id)),
-            Err(error) if error.is_gone() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let machines = gone_is_none(self.virtual_machines(&[("id", id)]))?;
+        Ok(machines.into_iter().find(|vm| vm.id == id))
     }
 
     /// The virtual machine with a name and a key pair.
@@ -365,7 +360,7 @@ impl<'h> Cloud<'h> {
         let scoped = self.scoped(params).option("details", Some("nics"));
         match params {
             // One page is enough for an id.
-            [("id", _)] => self.client.list(command, &scoped.as_slice(), member),
+            [("id", _)] => self.client.list(command, &scoped.borrowed(), member),
             _ => self.all(command, &scoped, member),
         }
     }
@@ -373,14 +368,10 @@ impl<'h> Cloud<'h> {
     /// A network; nothing if the account does not see such a one.
     pub fn network(&self, id: &str) -> Result<Option<Network>, Error> {
         let params = self.scoped(&[("id", id)]);
-        let networks: Result<Vec<Network>, Error> =
-            self.client
-                .list(Command::ListNetworks, &params.as_slice(), "network");
-        match networks {
-            Ok(networks) => Ok(networks.into_iter().next()),
-            Err(error) if error.is_gone() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let networks = self
+            .client
+            .list(Command::ListNetworks, &params.borrowed(), "network");
+        Ok(gone_is_none(networks)?.into_iter().next())
     }
 
     /// The public addresses of a network; of a tier those of its VPC, which lead to it only once they are used there.
@@ -410,15 +401,11 @@ impl<'h> Cloud<'h> {
     /// A public address; nothing if the account has no such one.
     pub fn public_ip_address(&self, id: &str) -> Result<Option<PublicIpAddress>, Error> {
         let params = self.scoped(&[("id", id)]);
-        match self.all::<PublicIpAddress>(
-            Command::ListPublicIpAddresses,
-            &params,
-            "publicipaddress",
-        ) {
-            Ok(addresses) => Ok(addresses.into_iter().find(|address| address.id == id)),
-            Err(error) if error.is_gone() => Ok(None),
-            Err(error) => Err(error),
-        }
+        let command = Command::ListPublicIpAddresses;
+        let addresses = self.all::<PublicIpAddress>(command, &params, "publicipaddress");
+        Ok(gone_is_none(addresses)?
+            .into_iter()
+            .find(|address| address.id == id))
     }
 
     /// The port-forwarding rules of one public address, or of all of the account's. None if the address is gone.
@@ -464,7 +451,7 @@ impl<'h> Cloud<'h> {
         let command = Command::RegisterSshKeyPair;
         let params = self.scoped(&[("name", name), ("publickey", public_key)]);
         self.client
-            .fetch_member(command, &params.as_slice(), "keypair")
+            .fetch_member(command, &params.borrowed(), "keypair")
     }
 
     /// Deletes a public key.
@@ -517,7 +504,7 @@ impl<'h> Cloud<'h> {
             ("zoneid", zone_id),
         ]);
         self.client
-            .fetch_member(command, &params.as_slice(), "network")
+            .fetch_member(command, &params.borrowed(), "network")
     }
 
     /// Deletes a network.
@@ -564,7 +551,7 @@ impl<'h> Cloud<'h> {
         let command = Command::CreateSecurityGroup;
         let params = self.scoped(&[("name", name), ("description", description)]);
         self.client
-            .fetch_member(command, &params.as_slice(), "securitygroup")
+            .fetch_member(command, &params.borrowed(), "securitygroup")
     }
 
     /// Begins to let ranges of addresses in to ports of a security group's machines.
@@ -729,7 +716,7 @@ impl<'h> Cloud<'h> {
     /// Calls a command that is carried out at once and answers whether that was a success.
     fn succeed(&self, command: Command, params: &Params<'_>) -> Result<(), Error> {
         let success = |answer: Members<'_>| Ok(answer.option("success"));
-        if self.client.call_for(command, &params.as_slice(), success)? == Some(true) {
+        if self.client.call_for(command, &params.borrowed(), success)? == Some(true) {
             return Ok(());
         }
         Err(Error::Malformed {

@@ -11,6 +11,9 @@ use crate::text;
 /// The most characters of a server's text that an error shows.
 const MAX_TEXT: usize = 500;
 
+/// What helps where the rate of calls is limited.
+const LATER: &str = "Try again later";
+
 /// Why a command did not succeed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -155,17 +158,9 @@ impl Refusal {
         self.code == 537 || matches!(self.cs_code, Some(4360 | 4500))
     }
 
-    /// For how long CloudStack wants not to be called, in milliseconds: `please retry after 300 ms.`
-    pub fn retry_after(&self) -> Option<u64> {
-        let rest = text::after(&self.text, "after ")?;
-        let mut words = rest.split_whitespace();
-        let number = words.next()?.parse().ok()?;
-        words.next()?.starts_with("ms").then_some(number)
-    }
-
     /// Whether the account may not call the command. Old servers have 432 for that, new ones 401.
     pub fn is_denied(&self) -> bool {
-        matches!(self.code, 401 | 432) && self.says(&["not available for user"])
+        self.code == 401 && self.says(&["not available for user"])
             || matches!(self.code, 405 | 432 | 531)
     }
 
@@ -209,7 +204,7 @@ impl Refusal {
             (ErrorKind::Capacity, _) => {
                 Some("Try again later, or take another zone or service offering".to_owned())
             }
-            (ErrorKind::RateLimited, _) => Some("Try again later".to_owned()),
+            (ErrorKind::RateLimited, _) => Some(LATER.to_owned()),
             _ => None,
         }
     }
@@ -233,9 +228,19 @@ impl Error {
     pub fn is_outcome_unknown(&self) -> bool {
         match self {
             Self::NoAnswer { failure, .. } => failure.request_sent,
-            Self::NotCloudStack { .. } | Self::Malformed { .. } => true,
+            // Who asks to be called less often has not carried it out.
+            Self::NotCloudStack { .. } => !self.is_rate_limit(),
+            Self::Malformed { .. } => true,
             Self::Refused(_) | Self::Deadline { .. } | Self::Cancelled => false,
         }
+    }
+
+    /// Whether CloudStack, or a proxy before it, asks to be called less often, which it does before it does anything else.
+    pub fn is_rate_limit(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(Refusal { code: 429, .. }) | Self::NotCloudStack { status: 429, .. }
+        )
     }
 
     /// Whether CloudStack cannot be reached, perhaps only now.
@@ -264,6 +269,7 @@ impl Error {
                 FailureKind::BadResponse => ErrorKind::Protocol,
             },
             Self::NotCloudStack { .. } if self.is_outage() => ErrorKind::Unreachable,
+            Self::NotCloudStack { .. } if self.is_rate_limit() => ErrorKind::RateLimited,
             Self::NotCloudStack { .. } | Self::Malformed { .. } => ErrorKind::Protocol,
             Self::Deadline { .. } => ErrorKind::TimedOut,
             Self::Cancelled => ErrorKind::Cancelled,
@@ -288,6 +294,7 @@ impl Error {
                 300..=399 => format!(
                     "The endpoint redirects to another URL, which is not followed; give that one with --{ENDPOINT}"
                 ),
+                429 => LATER.to_owned(),
                 502..=504 => format!("Try again later, or check --{ENDPOINT}"),
                 _ => format!("Check --{ENDPOINT}, which mostly ends with /client/api"),
             }),
@@ -300,7 +307,7 @@ impl From<Error> for types::Error {
     fn from(error: Error) -> Self {
         Self {
             kind: error.kind(),
-            message: text::shown(&error.to_string()),
+            message: text::without_controls(&error.to_string()),
             hint: error.hint(),
         }
     }
@@ -392,15 +399,6 @@ mod tests {
         );
         refusal.text = "x".repeat(10_000);
         assert!(refusal.to_string().chars().count() < 600);
-    }
-
-    #[test]
-    fn the_wait_is_read_from_the_text() {
-        let text =
-            "The given user has reached his/her account api limit, please retry after 1234 ms.";
-        assert_eq!(refusal(429, text).retry_after(), Some(1234));
-        assert_eq!(refusal(429, "after a while").retry_after(), None);
-        assert_eq!(refusal(429, "").retry_after(), None);
     }
 
     #[test]

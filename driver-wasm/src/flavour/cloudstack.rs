@@ -565,7 +565,7 @@ mod tests {
         let error = machine::check(&host, &with(&both)).unwrap_err();
         assert_eq!(
             error.message,
-            "--cloudstack-public-network-index: the machine has 1 networks, and none of the number 1, from 0"
+            "--cloudstack-public-network-index: there is no network of the number 1; the machine's are numbered from 0 to 0"
         );
     }
 

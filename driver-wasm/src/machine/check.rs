@@ -8,9 +8,6 @@ use crate::host::Host;
 use crate::options::Settings;
 use crate::text;
 
-/// The most characters of a name that is shown.
-const MAX_SHOWN: usize = 200;
-
 /// Checks a machine's name and options, the latter against the cloud. Changes nothing.
 ///
 /// # Errors
@@ -25,8 +22,8 @@ pub fn check(host: &dyn Host, machine: &Machine) -> Result<(), Error> {
         let line = format!(
             "The zone \"{}\" has no network; one will be made from the offering \"{}\", and its virtual router takes some \
              minutes to start",
-            text::line(&choice.zone.name, MAX_SHOWN),
-            text::line(&offering.name, MAX_SHOWN)
+            text::name(&choice.zone.name),
+            text::name(&offering.name)
         );
         host.log(Level::Info, &line);
     }

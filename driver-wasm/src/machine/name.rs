@@ -9,9 +9,6 @@ use crate::flavour::CLOUD;
 /// The most characters of a virtual machine's name: it becomes a host name.
 const MAX_NAME: usize = 63;
 
-/// The most characters of a key pair's name, CloudStack's column for it.
-const MAX_KEY_PAIR_NAME: usize = 255;
-
 /// The digits of a machine's id, as the contract has it.
 const ID_LENGTH: usize = 20;
 
@@ -50,14 +47,7 @@ pub(super) fn mark(machine: &Machine) -> Result<String, Error> {
         let message = format!("The machine \"{}\" has no id", machine.name);
         return Err(failure::error(ErrorKind::Internal, message));
     }
-    let name = mark_of(&machine.name, &machine.id);
-    if name.chars().count() > MAX_KEY_PAIR_NAME {
-        let message = format!(
-            "The name of the SSH key pair, {name}, is longer than {MAX_KEY_PAIR_NAME} characters"
-        );
-        return Err(failure::error(ErrorKind::InvalidOption, message));
-    }
-    Ok(name)
+    Ok(mark_of(&machine.name, &machine.id))
 }
 
 /// The mark of the machine of that name and id.
@@ -127,10 +117,6 @@ mod tests {
     fn the_key_pair_is_named_after_machine_and_id() {
         let mut machine = machine();
         assert_eq!(mark(&machine).unwrap(), "m1-0123456789abcdef0123");
-        machine.name = "m".repeat(63);
-        mark(&machine).unwrap();
-        machine.id = "0".repeat(192);
-        assert_eq!(mark(&machine).unwrap_err().kind, ErrorKind::InvalidOption);
         machine.id.clear();
         assert_eq!(mark(&machine).unwrap_err().kind, ErrorKind::Internal);
     }

@@ -5,7 +5,7 @@
 //! leads to it.
 
 use super::saved::Saved;
-use super::{ENGINE_PORT, SSH_PORT, SWARM_PORT, optional};
+use super::{ENGINE_PORT, SWARM_PORT, optional};
 use crate::cloudstack::{
     Cloud, Command, Created, Error, Forwarding, Network, Nic, PortForwardingRule, PublicIpAddress,
     VirtualMachine,
@@ -15,9 +15,6 @@ use crate::contract::types::{self, ErrorKind};
 use crate::failure;
 use crate::options::{ADDRESS, AddressMode, CIDR, OPEN_PORT, Ports, Settings};
 use crate::text;
-
-/// The most characters of a name or text of the cloud that an error shows.
-const MAX_SHOWN: usize = 200;
 
 /// The ranges of addresses of everybody.
 pub(super) const EVERYBODY: &str = "0.0.0.0/0";
@@ -74,6 +71,15 @@ pub(super) fn cidrs(settings: &Settings) -> String {
     settings.cidrs.join(",")
 }
 
+/// Whether a machine is reached at its own address, in that network or in none, as in a zone of the type `Basic`.
+pub(super) fn is_direct(settings: &Settings, network: Option<&Network>) -> bool {
+    match (settings.address, network) {
+        (AddressMode::Private, _) | (_, None) => true,
+        (AddressMode::Auto, Some(network)) => network.is_shared() && settings.public_ip.is_none(),
+        _ => false,
+    }
+}
+
 impl Way<'_> {
     /// Has the machine reached, as its options and its network say, and tells at which address. What is made for that is
     /// saved before.
@@ -91,12 +97,7 @@ impl Way<'_> {
                 "The virtual machine has no network interface",
             ));
         };
-        let mode = self.settings.address;
-        let is_direct = match (mode, network) {
-            (AddressMode::Private, _) | (AddressMode::Auto, None) => true,
-            (AddressMode::Auto, Some(network)) => network.is_shared() && public_address.is_none(),
-            _ => false,
-        };
+        let is_direct = is_direct(self.settings, network);
         let Some(network) = network.filter(|_| !is_direct) else {
             let address = own_address(nic)?;
             step(&format!("Using the address {address}"));
@@ -105,12 +106,12 @@ impl Way<'_> {
         if network.is_vpc_tier() && !self.settings.cidrs.is_empty() {
             let line = format!(
                 "--{CIDR} has no effect in a VPC, where the access list of the network \"{}\" decides",
-                shown(&network.name)
+                text::name(&network.name)
             );
             self.cloud.host().log(Level::Warning, &line);
         }
         let address = self.address(network, public_address, saved)?;
-        if mode.behind_nat() == AddressMode::StaticNat {
+        if self.settings.address.behind_nat() == AddressMode::StaticNat {
             step(&format!("Connecting the address {}", address.ipaddress));
             self.connect(&address, vm, network, saved)?;
         } else {
@@ -399,7 +400,6 @@ impl Search {
         ssh_port: u16,
     ) -> Result<Ports, types::Error> {
         let (usual, others) = match role {
-            Role::Ssh if ssh_port == SSH_PORT => (SSH_PORT, SSH_PORTS),
             Role::Ssh => (ssh_port, SSH_PORTS),
             Role::Engine => (ENGINE_PORT, ENGINE_PORTS),
             Role::Fixed(ports) => return Ok(ports),
@@ -466,10 +466,6 @@ fn own_address(nic: &Nic) -> Result<String, types::Error> {
             "CloudStack has given the virtual machine no address",
         )),
     }
-}
-
-fn shown(text: &str) -> String {
-    text::line(text, MAX_SHOWN)
 }
 
 #[cfg(test)]

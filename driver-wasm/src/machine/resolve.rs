@@ -1,6 +1,6 @@
 //! From names or ids, as the user gives them, to ids.
 
-use super::cloud_of;
+use super::{cloud_of, network};
 use crate::cloudstack::{
     Cloud, DiskOffering, Item, Network, NetworkOffering, PublicIpAddress, ServiceOffering,
     SshKeyPair, Template, Zone,
@@ -17,9 +17,6 @@ use crate::text;
 
 /// The most items that an error lists.
 const MAX_LISTED: usize = 20;
-
-/// The most characters of a name that an error shows.
-const MAX_NAME: usize = 100;
 
 /// The network offering that CloudStack itself takes for an account's first network.
 const DEFAULT_NETWORK_OFFERING: &str = "DefaultIsolatedNetworkOfferingWithSourceNatService";
@@ -103,7 +100,7 @@ pub(super) fn choice<'h>(
             ErrorKind::InvalidOption,
             format!(
                 "--{SECURITY_GROUP}: the zone \"{}\" has no security groups",
-                shown(&zone.name)
+                text::name(&zone.name)
             ),
         ));
     }
@@ -152,7 +149,7 @@ pub(super) fn zone(cloud: &Cloud<'_>, options: &Values) -> Result<Zone, Error> {
 }
 
 fn check_size(offering: &ServiceOffering, settings: &Settings) -> Result<(), Error> {
-    let name = shown(&offering.name);
+    let name = text::name(&offering.name);
     let given = [
         (CPU, settings.cpu),
         (MEMORY, settings.memory),
@@ -190,7 +187,7 @@ fn check_size(offering: &ServiceOffering, settings: &Settings) -> Result<(), Err
 }
 
 fn check_disk_size(offering: &DiskOffering, settings: &Settings) -> Result<(), Error> {
-    let name = shown(&offering.name);
+    let name = text::name(&offering.name);
     let message = match (offering.iscustomized, settings.disk_size) {
         (true, None) => {
             format!("The disk offering \"{name}\" leaves its size open: it needs --{DISK_SIZE}")
@@ -225,7 +222,7 @@ fn check_key_pairs(cloud: &Cloud<'_>, settings: &Settings) -> Result<(), Error> 
         ErrorKind::Unsupported,
         format!(
             "--{KEY_PAIR}: several key pairs need CloudStack 4.17, and this is {}",
-            shown(&capabilities.cloudstackversion)
+            text::name(&capabilities.cloudstackversion)
         ),
     ))
 }
@@ -245,7 +242,7 @@ fn networks(cloud: &Cloud<'_>, zone: &Zone, settings: &Settings) -> Result<Netwo
                 format!(
                     "--{option}: in the zone \"{}\", of the type Basic, machines are reached at their own addresses in \
                      the zone's network",
-                    shown(&zone.name)
+                    text::name(&zone.name)
                 ),
             )),
         };
@@ -274,7 +271,7 @@ fn networks(cloud: &Cloud<'_>, zone: &Zone, settings: &Settings) -> Result<Netwo
                 ErrorKind::InvalidOption,
                 format!(
                     "The zone \"{}\" has {} networks, and none is named{}",
-                    shown(&zone.name),
+                    text::name(&zone.name),
                     own.len(),
                     listed(&named(&own))
                 ),
@@ -291,15 +288,15 @@ fn reachable(networks: Vec<Network>, settings: &Settings) -> Result<Networks, Er
         (None, Some(NetworkIndex { option, index })) => Err(failure::error(
             ErrorKind::InvalidOption,
             format!(
-                "--{option}: the machine has {} networks, and none of the number {index}, from 0",
-                networks.len()
+                "--{option}: there is no network of the number {index}; the machine's are numbered from 0 to {}",
+                networks.len().saturating_sub(1)
             ),
         )),
         (Some(network), _) if network.is_l2() => Err(failure::hinted(
             ErrorKind::Unsupported,
             format!(
                 "The network \"{}\" gives its machines no address",
-                shown(&network.name)
+                text::name(&network.name)
             ),
             format!("Name an isolated or a shared network first with --{NETWORK}"),
         )),
@@ -309,12 +306,9 @@ fn reachable(networks: Vec<Network>, settings: &Settings) -> Result<Networks, Er
 
 /// CloudStack guards a machine at its own address by security groups alone: without them everybody would be let in.
 fn check_ranges(zone: &Zone, networks: &Networks, settings: &Settings) -> Result<(), Error> {
-    let is_direct = match settings.address {
-        AddressMode::Private => true,
-        AddressMode::Auto => {
-            settings.public_ip.is_none() && networks.main().is_some_and(Network::is_shared)
-        }
-        AddressMode::PortForward | AddressMode::StaticNat => false,
+    let is_direct = match networks {
+        Networks::New(_) => settings.address == AddressMode::Private,
+        _ => network::is_direct(settings, networks.main()),
     };
     if settings.cidrs.is_empty() || !is_direct || zone.securitygroupsenabled {
         return Ok(());
@@ -323,7 +317,7 @@ fn check_ranges(zone: &Zone, networks: &Networks, settings: &Settings) -> Result
         ErrorKind::Unsupported,
         format!(
             "--{CIDR}: the machine is reached at its own address, where the zone \"{}\" has nothing that keeps others out",
-            shown(&zone.name)
+            text::name(&zone.name)
         ),
         format!(
             "Leave --{CIDR} out and guard the machine itself, or reach it in another way with --{ADDRESS}"
@@ -360,7 +354,7 @@ fn network_offering(
             ErrorKind::InvalidOption,
             format!(
                 "The zone \"{}\" has no network, and it is not clear from which offering to make one{}",
-                shown(&zone.name),
+                text::name(&zone.name),
                 listed(&named(&offerings))
             ),
             format!("Name one with --{NETWORK_OFFERING}, or make a network and name it with --{NETWORK}"),
@@ -396,7 +390,7 @@ fn public_address(
     };
     Err(failure::error(
         ErrorKind::InvalidOption,
-        format!("--{PUBLIC_IP}: {} {reason}", shown(&address.ipaddress)),
+        format!("--{PUBLIC_IP}: {} {reason}", text::name(&address.ipaddress)),
     ))
 }
 
@@ -572,7 +566,7 @@ fn ambiguous(kind: &Kind, wanted: &str, items: &[&dyn Named]) -> Error {
             "There are {} {} called \"{}\"{}",
             distinct(items).len(),
             kind.many,
-            shown(wanted),
+            text::name(wanted),
             listed(items)
         ),
         format!("Give the id of one of them with --{}", kind.option),
@@ -590,7 +584,7 @@ fn unknown(kind: &Kind, wanted: &str, items: &[&dyn Named]) -> Error {
         format!(
             "No {} is called \"{}\"{}",
             kind.one,
-            shown(wanted),
+            text::name(wanted),
             listed(items)
         ),
         hint,
@@ -613,9 +607,9 @@ fn listed(items: &[&dyn Named]) -> String {
     let names = distinct(items);
     let mut lines = String::new();
     for (_, name, id) in names.iter().take(MAX_LISTED) {
-        lines.push_str(&format!("\n  {}", shown(name)));
+        lines.push_str(&format!("\n  {}", text::name(name)));
         if id != name {
-            lines.push_str(&format!(" ({})", shown(id)));
+            lines.push_str(&format!(" ({})", text::name(id)));
         }
     }
     if let Some(more) = names.len().checked_sub(MAX_LISTED).filter(|more| *more > 0) {
@@ -627,10 +621,6 @@ fn listed(items: &[&dyn Named]) -> String {
 /// Letter by letter: `str::to_lowercase` writes a sigma in two ways, and adds 6 KB to the component.
 fn lower_case(name: &str) -> String {
     name.chars().flat_map(char::to_lowercase).collect()
-}
-
-fn shown(name: &str) -> String {
-    text::line(name, MAX_NAME)
 }
 
 #[cfg(test)]

@@ -9,9 +9,6 @@ use crate::host::Host;
 use crate::options::{self, MARKS, Ports, Values};
 use crate::text;
 
-/// The most characters of a name that is shown.
-const MAX_SHOWN: usize = 200;
-
 /// What the account has, machine by machine.
 ///
 /// # Errors
@@ -52,7 +49,7 @@ struct Found {
 
 impl Found {
     fn add(&mut self, part: &str, name: &str, id: &str) {
-        let part = format!("{part} {} ({})", shown(name), shown(id));
+        let part = format!("{part} {} ({})", text::name(name), text::name(id));
         self.parts.push(part);
     }
 
@@ -100,10 +97,11 @@ impl Survey<'_> {
         for vm in vms.iter().filter(|vm| !vm.state.is_gone()) {
             let Some(mark) = mark_of_vm(vm) else { continue };
             let found = self.of(mark);
-            let state = shown(&vm.state.0);
-            found
-                .parts
-                .push(format!("virtual machine {} ({}), {state}", vm.name, vm.id));
+            found.add("virtual machine", &vm.name, &vm.id);
+            let state = text::name(&vm.state.0);
+            if let Some(part) = found.parts.last_mut() {
+                part.push_str(&format!(", {state}"));
+            }
             found.saved.set_vm_id(&vm.id);
             has_forwarded_ports = true;
         }
@@ -233,8 +231,4 @@ fn is_used_by_others(network: &Network, vms: &[VirtualMachine], mark: &Mark) -> 
     vms.iter()
         .filter(is_in)
         .any(|vm| mark_of_vm(vm).as_ref() != Some(mark))
-}
-
-fn shown(text: &str) -> String {
-    text::line(text, MAX_SHOWN)
 }

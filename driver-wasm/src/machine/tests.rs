@@ -257,6 +257,28 @@ mod create {
     }
 
     #[test]
+    fn ranges_of_addresses_that_nothing_would_keep_to_are_refused() {
+        for (network, address, is_refused) in [
+            (Basic, "auto", true),
+            (Shared, "auto", true),
+            (Isolated, "auto", false),
+            (Isolated, "private", true),
+        ] {
+            let host = TestHost::new(FakeCloud::new(network));
+            let mut machine = machine();
+            let ranges = Value::TextList(vec!["192.0.2.0/24".to_owned()]);
+            let address = Value::Text(address.to_owned());
+            for (option, value) in [(crate::options::CIDR, ranges), (ADDRESS, address)] {
+                machine.options.push((option.to_owned(), value));
+            }
+            let checked = check(&host, &machine);
+            assert_eq!(checked.is_err(), is_refused, "{network:?}: {checked:?}");
+            let told = format!("--{}:", crate::options::CIDR);
+            assert!(checked.err().is_none_or(|e| e.message.starts_with(&told)));
+        }
+    }
+
+    #[test]
     fn an_acquisition_that_cannot_be_looked_into_is_told_of_even_without_the_machine() {
         let mut cloud = FakeCloud::new(Vpc);
         cloud.faults.insert("associateIpAddress", Fault::AnswerLost);

@@ -226,10 +226,11 @@ impl Settings {
             ));
         }
         if settings.public_ip.is_some() && settings.address == AddressMode::Private {
-            return Err(invalid(
-                PUBLIC_IP,
-                format!("with --{ADDRESS} private there is no public address"),
-            ));
+            let reason = match flavour::address_switch(machine) {
+                Some((option, _)) => format!("with --{option} there is no public address"),
+                None => format!("with --{ADDRESS} private there is no public address"),
+            };
+            return Err(invalid(PUBLIC_IP, reason));
         }
         Ok(settings)
     }
