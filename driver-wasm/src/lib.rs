@@ -1,15 +1,15 @@
-//! The driver for Apache CloudStack clouds: a WebAssembly component that implements the world `driver` of `wit/`.
+//! The driver for Apache CloudStack clouds: a WebAssembly component that implements the world `driver-with-inventory` of `wit/`.
 //!
 //! It comes in two flavours from the same source: `btcloud`, for BT Cloud Compute, which the host carries in itself, and
 //! `cloudstack` for any other cloud. The packages `btcloud-driver` and `cloudstack-driver` are these sources with the one
-//! or the other module [`flavour`], which is all that they differ in.
+//! or the other module `flavour`, which is all that they differ in: both have the same items.
 //!
 //! It does no I/O of its own. Everything that it wants from outside goes through [`host::Host`], which are the
 //! contract's imports in the component, and a scripted host in the tests; the logic is the same natively.
 //!
-//! - [`flavour`]: names, texts, defaults, and what older drivers saved.
+//! - `flavour`: names, texts, defaults, and what older drivers saved.
 //! - [`options`]: what the user can set.
-//! - [`cloudstack`]: a client of the API: calls, repetitions, jobs, errors.
+//! - `cloudstack`: a client of the API: calls, repetitions, jobs, errors.
 //! - [`machine`]: the operations.
 
 #![warn(
@@ -23,11 +23,11 @@
     clippy::string_slice
 )]
 
-pub mod cloudstack;
+mod cloudstack;
 pub mod contract;
 #[cfg_attr(flavour = "cloudstack", path = "flavour/cloudstack.rs")]
 #[cfg_attr(not(flavour = "cloudstack"), path = "flavour/btcloud.rs")]
-pub mod flavour;
+mod flavour;
 pub mod host;
 pub mod machine;
 pub mod options;

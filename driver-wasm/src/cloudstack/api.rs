@@ -13,7 +13,7 @@ use crate::options::Ports;
 
 /// A cloud, through its API. Every function fails if the cloud cannot be reached, refuses, or is not understood, and if
 /// the user asks to stop.
-pub struct Cloud<'h> {
+pub(crate) struct Cloud<'h> {
     client: Client<'h>,
     /// The project that everything belongs to.
     project: Option<String>,
@@ -175,7 +175,7 @@ impl<'p> Params<'p> {
 
 impl<'h> Cloud<'h> {
     /// The cloud that `host` calls.
-    pub fn new(host: &'h dyn Host) -> Self {
+    pub(crate) fn new(host: &'h dyn Host) -> Self {
         Self {
             client: Client::new(host),
             project: None,
@@ -183,13 +183,13 @@ impl<'h> Cloud<'h> {
     }
 
     /// The same cloud, called by GET alone if that is wanted.
-    pub fn by_get(mut self, uses_get_only: bool) -> Self {
+    pub(crate) fn by_get(mut self, uses_get_only: bool) -> Self {
         self.client = self.client.by_get(uses_get_only);
         self
     }
 
     /// The same cloud, as a project sees it.
-    pub fn of_project(mut self, project_id: Option<String>) -> Self {
+    pub(crate) fn of_project(mut self, project_id: Option<String>) -> Self {
         self.project = project_id;
         self
     }
@@ -213,12 +213,12 @@ impl<'h> Cloud<'h> {
     }
 
     /// What calls the API.
-    pub fn client(&self) -> &Client<'h> {
+    pub(crate) fn client(&self) -> &Client<'h> {
         &self.client
     }
 
     /// The host through which it is called.
-    pub fn host(&self) -> &'h dyn Host {
+    pub(crate) fn host(&self) -> &'h dyn Host {
         self.client.host()
     }
 
@@ -256,47 +256,47 @@ impl<'h> Cloud<'h> {
     }
 
     /// The zones that the account may use.
-    pub fn zones(&self) -> Result<Vec<Zone>, Error> {
+    pub(crate) fn zones(&self) -> Result<Vec<Zone>, Error> {
         self.list(&Listing::ZONES, None)
     }
 
     /// The projects that the account is in.
-    pub fn projects(&self) -> Result<Vec<Item>, Error> {
+    pub(crate) fn projects(&self) -> Result<Vec<Item>, Error> {
         self.list(&Listing::PROJECTS, None)
     }
 
     /// The accounts that the keys see: their own, or for an administrator those of the domain.
-    pub fn accounts(&self) -> Result<Vec<Item>, Error> {
+    pub(crate) fn accounts(&self) -> Result<Vec<Item>, Error> {
         self.list(&Listing::ACCOUNTS, None)
     }
 
     /// The templates from which the account may deploy in a zone.
-    pub fn templates(&self, zone_id: &str) -> Result<Vec<Template>, Error> {
+    pub(crate) fn templates(&self, zone_id: &str) -> Result<Vec<Template>, Error> {
         self.list(&Listing::TEMPLATES, Some(zone_id))
     }
 
     /// The service offerings that the account may use in a zone.
-    pub fn service_offerings(&self, zone_id: &str) -> Result<Vec<ServiceOffering>, Error> {
+    pub(crate) fn service_offerings(&self, zone_id: &str) -> Result<Vec<ServiceOffering>, Error> {
         self.list(&Listing::SERVICE_OFFERINGS, Some(zone_id))
     }
 
     /// The disk offerings that the account may use in a zone.
-    pub fn disk_offerings(&self, zone_id: &str) -> Result<Vec<DiskOffering>, Error> {
+    pub(crate) fn disk_offerings(&self, zone_id: &str) -> Result<Vec<DiskOffering>, Error> {
         self.list(&Listing::DISK_OFFERINGS, Some(zone_id))
     }
 
     /// The affinity groups of the account.
-    pub fn affinity_groups(&self) -> Result<Vec<Item>, Error> {
+    pub(crate) fn affinity_groups(&self) -> Result<Vec<Item>, Error> {
         self.list(&Listing::AFFINITY_GROUPS, None)
     }
 
     /// The security groups of the account.
-    pub fn security_groups(&self) -> Result<Vec<Item>, Error> {
+    pub(crate) fn security_groups(&self) -> Result<Vec<Item>, Error> {
         self.list(&Listing::SECURITY_GROUPS, None)
     }
 
     /// The security group of that name; nothing if there is none.
-    pub fn security_group(&self, name: &str) -> Result<Option<Item>, Error> {
+    pub(crate) fn security_group(&self, name: &str) -> Result<Option<Item>, Error> {
         let params = self.scoped(&[("securitygroupname", name)]);
         let groups = self.all::<Item>(Command::ListSecurityGroups, &params, "securitygroup");
         Ok(gone_is_none(groups)?
@@ -305,35 +305,35 @@ impl<'h> Cloud<'h> {
     }
 
     /// The networks of a zone in which the account may deploy.
-    pub fn networks(&self, zone_id: &str) -> Result<Vec<Network>, Error> {
+    pub(crate) fn networks(&self, zone_id: &str) -> Result<Vec<Network>, Error> {
         self.list(&Listing::NETWORKS, Some(zone_id))
     }
 
     /// All networks of the account.
-    pub fn all_networks(&self) -> Result<Vec<Network>, Error> {
+    pub(crate) fn all_networks(&self) -> Result<Vec<Network>, Error> {
         self.all(Command::ListNetworks, &self.scoped(&[]), "network")
     }
 
     /// The network of that name; nothing if there is none.
-    pub fn network_named(&self, name: &str) -> Result<Option<Network>, Error> {
+    pub(crate) fn network_named(&self, name: &str) -> Result<Option<Network>, Error> {
         let params = self.scoped(&[("keyword", name)]);
         let networks: Vec<Network> = self.all(Command::ListNetworks, &params, "network")?;
         Ok(networks.into_iter().find(|network| network.name == name))
     }
 
     /// The offerings for isolated networks of a zone that can be used.
-    pub fn network_offerings(&self, zone_id: &str) -> Result<Vec<NetworkOffering>, Error> {
+    pub(crate) fn network_offerings(&self, zone_id: &str) -> Result<Vec<NetworkOffering>, Error> {
         self.list(&Listing::NETWORK_OFFERINGS, Some(zone_id))
     }
 
     /// A virtual machine; nothing if there is no such one. One that is destroyed may still be shown.
-    pub fn virtual_machine(&self, id: &str) -> Result<Option<VirtualMachine>, Error> {
+    pub(crate) fn virtual_machine(&self, id: &str) -> Result<Option<VirtualMachine>, Error> {
         let machines = gone_is_none(self.virtual_machines(&[("id", id)]))?;
         Ok(machines.into_iter().find(|vm| vm.id == id))
     }
 
     /// The virtual machine with a name and a key pair.
-    pub fn virtual_machine_with_key_pair(
+    pub(crate) fn virtual_machine_with_key_pair(
         &self,
         name: &str,
         key_pair: &str,
@@ -345,12 +345,15 @@ impl<'h> Cloud<'h> {
     }
 
     /// All virtual machines of the account.
-    pub fn all_virtual_machines(&self) -> Result<Vec<VirtualMachine>, Error> {
+    pub(crate) fn all_virtual_machines(&self) -> Result<Vec<VirtualMachine>, Error> {
         self.virtual_machines(&[])
     }
 
     /// The virtual machines in a network.
-    pub fn virtual_machines_in(&self, network_id: &str) -> Result<Vec<VirtualMachine>, Error> {
+    pub(crate) fn virtual_machines_in(
+        &self,
+        network_id: &str,
+    ) -> Result<Vec<VirtualMachine>, Error> {
         self.virtual_machines(&[("networkid", network_id)])
     }
 
@@ -366,7 +369,7 @@ impl<'h> Cloud<'h> {
     }
 
     /// A network; nothing if the account does not see such a one.
-    pub fn network(&self, id: &str) -> Result<Option<Network>, Error> {
+    pub(crate) fn network(&self, id: &str) -> Result<Option<Network>, Error> {
         let params = self.scoped(&[("id", id)]);
         let networks = self
             .client
@@ -375,7 +378,10 @@ impl<'h> Cloud<'h> {
     }
 
     /// The public addresses of a network; of a tier those of its VPC, which lead to it only once they are used there.
-    pub fn public_ip_addresses(&self, network: &Network) -> Result<Vec<PublicIpAddress>, Error> {
+    pub(crate) fn public_ip_addresses(
+        &self,
+        network: &Network,
+    ) -> Result<Vec<PublicIpAddress>, Error> {
         let params = match network.vpcid.as_str() {
             "" => [("associatednetworkid", network.id.as_str())],
             vpc => [("vpcid", vpc)],
@@ -385,7 +391,7 @@ impl<'h> Cloud<'h> {
     }
 
     /// The public addresses of the account in a zone.
-    pub fn public_ip_addresses_in_zone(
+    pub(crate) fn public_ip_addresses_in_zone(
         &self,
         zone_id: &str,
     ) -> Result<Vec<PublicIpAddress>, Error> {
@@ -393,13 +399,13 @@ impl<'h> Cloud<'h> {
     }
 
     /// All public addresses of the account.
-    pub fn all_public_ip_addresses(&self) -> Result<Vec<PublicIpAddress>, Error> {
+    pub(crate) fn all_public_ip_addresses(&self) -> Result<Vec<PublicIpAddress>, Error> {
         let params = self.scoped(&[]);
         self.all(Command::ListPublicIpAddresses, &params, "publicipaddress")
     }
 
     /// A public address; nothing if the account has no such one.
-    pub fn public_ip_address(&self, id: &str) -> Result<Option<PublicIpAddress>, Error> {
+    pub(crate) fn public_ip_address(&self, id: &str) -> Result<Option<PublicIpAddress>, Error> {
         let params = self.scoped(&[("id", id)]);
         let command = Command::ListPublicIpAddresses;
         let addresses = self.all::<PublicIpAddress>(command, &params, "publicipaddress");
@@ -409,7 +415,7 @@ impl<'h> Cloud<'h> {
     }
 
     /// The port-forwarding rules of one public address, or of all of the account's. None if the address is gone.
-    pub fn port_forwarding_rules(
+    pub(crate) fn port_forwarding_rules(
         &self,
         address_id: Option<&str>,
     ) -> Result<Vec<PortForwardingRule>, Error> {
@@ -422,13 +428,16 @@ impl<'h> Cloud<'h> {
     }
 
     /// The firewall rules of one public address, or of all of the account's. None if the address is gone.
-    pub fn firewall_rules(&self, address_id: Option<&str>) -> Result<Vec<FirewallRule>, Error> {
+    pub(crate) fn firewall_rules(
+        &self,
+        address_id: Option<&str>,
+    ) -> Result<Vec<FirewallRule>, Error> {
         let params = self.scoped(&[]).option("ipaddressid", address_id);
         none_of_released(self.all(Command::ListFirewallRules, &params, "firewallrule"))
     }
 
     /// The data disks of one virtual machine, or all of the account's.
-    pub fn data_volumes(&self, vm_id: Option<&str>) -> Result<Vec<Volume>, Error> {
+    pub(crate) fn data_volumes(&self, vm_id: Option<&str>) -> Result<Vec<Volume>, Error> {
         let params = self
             .scoped(&[("type", "DATADISK")])
             .option("virtualmachineid", vm_id);
@@ -436,18 +445,22 @@ impl<'h> Cloud<'h> {
     }
 
     /// The key pairs of the account.
-    pub fn ssh_key_pairs(&self) -> Result<Vec<SshKeyPair>, Error> {
+    pub(crate) fn ssh_key_pairs(&self) -> Result<Vec<SshKeyPair>, Error> {
         self.list(&Listing::SSH_KEY_PAIRS, None)
     }
 
     /// What the cloud lets the account do.
-    pub fn capabilities(&self) -> Result<Capability, Error> {
+    pub(crate) fn capabilities(&self) -> Result<Capability, Error> {
         let command = Command::ListCapabilities;
         self.client.fetch_member(command, &[], "capability")
     }
 
     /// Gives CloudStack a public key, which machines are then deployed with by its name.
-    pub fn register_ssh_key_pair(&self, name: &str, public_key: &str) -> Result<SshKeyPair, Error> {
+    pub(crate) fn register_ssh_key_pair(
+        &self,
+        name: &str,
+        public_key: &str,
+    ) -> Result<SshKeyPair, Error> {
         let command = Command::RegisterSshKeyPair;
         let params = self.scoped(&[("name", name), ("publickey", public_key)]);
         self.client
@@ -455,7 +468,7 @@ impl<'h> Cloud<'h> {
     }
 
     /// Deletes a public key.
-    pub fn delete_ssh_key_pair(&self, name: &str) -> Result<(), Error> {
+    pub(crate) fn delete_ssh_key_pair(&self, name: &str) -> Result<(), Error> {
         self.succeed(Command::DeleteSshKeyPair, &self.scoped(&[("name", name)]))
     }
 
@@ -490,7 +503,7 @@ impl<'h> Cloud<'h> {
     }
 
     /// Makes an isolated network. Its virtual router is made with its first machine.
-    pub fn create_network(
+    pub(crate) fn create_network(
         &self,
         name: &str,
         offering_id: &str,
@@ -508,12 +521,12 @@ impl<'h> Cloud<'h> {
     }
 
     /// Deletes a network.
-    pub fn delete_network(&self, id: &str) -> Result<(), Error> {
+    pub(crate) fn delete_network(&self, id: &str) -> Result<(), Error> {
         self.complete(Command::DeleteNetwork, &[("id", id)])
     }
 
     /// Begins to acquire a public address for a network, or for its VPC.
-    pub fn associate_ip_address(&self, network: &Network) -> Result<Created, Error> {
+    pub(crate) fn associate_ip_address(&self, network: &Network) -> Result<Created, Error> {
         let params = match network.vpcid.as_str() {
             "" => [("networkid", network.id.as_str())],
             vpc => [("vpcid", vpc)],
@@ -522,12 +535,12 @@ impl<'h> Cloud<'h> {
     }
 
     /// Releases a public address, with its rules.
-    pub fn disassociate_ip_address(&self, id: &str) -> Result<(), Error> {
+    pub(crate) fn disassociate_ip_address(&self, id: &str) -> Result<(), Error> {
         self.complete(Command::DisassociateIpAddress, &[("id", id)])
     }
 
     /// Has a public address lead to a virtual machine alone.
-    pub fn enable_static_nat(
+    pub(crate) fn enable_static_nat(
         &self,
         address_id: &str,
         vm_id: &str,
@@ -542,12 +555,16 @@ impl<'h> Cloud<'h> {
     }
 
     /// Undoes [`Self::enable_static_nat`].
-    pub fn disable_static_nat(&self, address_id: &str) -> Result<(), Error> {
+    pub(crate) fn disable_static_nat(&self, address_id: &str) -> Result<(), Error> {
         self.complete(Command::DisableStaticNat, &[("ipaddressid", address_id)])
     }
 
     /// Makes a security group, which lets nobody in.
-    pub fn create_security_group(&self, name: &str, description: &str) -> Result<Item, Error> {
+    pub(crate) fn create_security_group(
+        &self,
+        name: &str,
+        description: &str,
+    ) -> Result<Item, Error> {
         let command = Command::CreateSecurityGroup;
         let params = self.scoped(&[("name", name), ("description", description)]);
         self.client
@@ -555,7 +572,7 @@ impl<'h> Cloud<'h> {
     }
 
     /// Begins to let ranges of addresses in to ports of a security group's machines.
-    pub fn authorize_ingress(
+    pub(crate) fn authorize_ingress(
         &self,
         group_id: &str,
         ports: Ports,
@@ -573,43 +590,43 @@ impl<'h> Cloud<'h> {
     }
 
     /// Deletes a security group.
-    pub fn delete_security_group(&self, id: &str) -> Result<(), Error> {
+    pub(crate) fn delete_security_group(&self, id: &str) -> Result<(), Error> {
         self.succeed(Command::DeleteSecurityGroup, &self.scoped(&[("id", id)]))
     }
 
     /// Takes a volume from its machine.
-    pub fn detach_volume(&self, id: &str) -> Result<(), Error> {
+    pub(crate) fn detach_volume(&self, id: &str) -> Result<(), Error> {
         self.complete(Command::DetachVolume, &[("id", id)])
     }
 
     /// Deletes a volume.
-    pub fn delete_volume(&self, id: &str) -> Result<(), Error> {
+    pub(crate) fn delete_volume(&self, id: &str) -> Result<(), Error> {
         self.succeed(Command::DeleteVolume, &Params::of(&[("id", id)]))
     }
 
     /// Starts a virtual machine.
-    pub fn start(&self, id: &str) -> Result<(), Error> {
+    pub(crate) fn start(&self, id: &str) -> Result<(), Error> {
         self.complete(Command::StartVirtualMachine, &[("id", id)])
     }
 
     /// Has the operating system of a virtual machine shut down.
-    pub fn stop(&self, id: &str) -> Result<(), Error> {
+    pub(crate) fn stop(&self, id: &str) -> Result<(), Error> {
         self.complete(Command::StopVirtualMachine, &[("id", id)])
     }
 
     /// Stops a virtual machine by pulling its plug.
-    pub fn stop_by_force(&self, id: &str) -> Result<(), Error> {
+    pub(crate) fn stop_by_force(&self, id: &str) -> Result<(), Error> {
         let params = [("id", id), ("forced", "true")];
         self.complete(Command::StopVirtualMachine, &params)
     }
 
     /// Restarts a virtual machine.
-    pub fn reboot(&self, id: &str) -> Result<(), Error> {
+    pub(crate) fn reboot(&self, id: &str) -> Result<(), Error> {
         self.complete(Command::RebootVirtualMachine, &[("id", id)])
     }
 
     /// Destroys a virtual machine; with `expunge` at once and for good.
-    pub fn destroy(&self, id: &str, expunge: bool) -> Result<(), Error> {
+    pub(crate) fn destroy(&self, id: &str, expunge: bool) -> Result<(), Error> {
         let mut params = vec![("id", id)];
         if expunge {
             params.push(("expunge", "true"));
@@ -643,7 +660,7 @@ impl<'h> Cloud<'h> {
     }
 
     /// Begins to let ranges of addresses in to ports of a public address.
-    pub fn create_firewall_rule(
+    pub(crate) fn create_firewall_rule(
         &self,
         address_id: &str,
         ports: Ports,
@@ -661,19 +678,19 @@ impl<'h> Cloud<'h> {
     }
 
     /// Begins to delete a firewall rule.
-    pub fn delete_firewall_rule(&self, id: &str) -> Result<Submitted, Error> {
+    pub(crate) fn delete_firewall_rule(&self, id: &str) -> Result<Submitted, Error> {
         self.client
             .fetch(Command::DeleteFirewallRule, &[("id", id)])
     }
 
     /// Begins to delete a port-forwarding rule, and what was opened in the firewall for it.
-    pub fn delete_port_forwarding_rule(&self, id: &str) -> Result<Submitted, Error> {
+    pub(crate) fn delete_port_forwarding_rule(&self, id: &str) -> Result<Submitted, Error> {
         self.client
             .fetch(Command::DeletePortForwardingRule, &[("id", id)])
     }
 
     /// Begins to tag things of a kind: `UserVm`, `Network`, `PublicIpAddress`, `SecurityGroup`, `FirewallRule` or `Volume`.
-    pub fn create_tags(
+    pub(crate) fn create_tags(
         &self,
         resource_type: &str,
         ids: &[&str],
@@ -699,12 +716,12 @@ impl<'h> Cloud<'h> {
     }
 
     /// Waits for the job that carries `command` out.
-    pub fn wait(&self, command: Command, job_id: &str) -> Result<(), Error> {
+    pub(crate) fn wait(&self, command: Command, job_id: &str) -> Result<(), Error> {
         self.wait_for(command, job_id, command.job_limit())
     }
 
     /// Waits for the job that carries `command` out, for at most `limit` milliseconds.
-    pub fn wait_for(&self, command: Command, job_id: &str, limit: u64) -> Result<(), Error> {
+    pub(crate) fn wait_for(&self, command: Command, job_id: &str, limit: u64) -> Result<(), Error> {
         job::wait(&self.client, command, job_id, limit)
     }
 

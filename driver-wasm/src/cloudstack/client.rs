@@ -34,7 +34,7 @@ const PAGE_SIZE: usize = 500;
 pub(super) type Param<'p> = (&'p str, &'p str);
 
 /// Calls the API that the machine's options name.
-pub struct Client<'h> {
+pub(crate) struct Client<'h> {
     host: &'h dyn Host,
     /// Whether all commands are called by GET, as a server wants it that refuses POST.
     uses_get_only: bool,
@@ -42,7 +42,7 @@ pub struct Client<'h> {
 
 impl<'h> Client<'h> {
     /// A client that calls through `host`.
-    pub fn new(host: &'h dyn Host) -> Self {
+    pub(crate) fn new(host: &'h dyn Host) -> Self {
         Self {
             host,
             uses_get_only: false,
@@ -50,13 +50,13 @@ impl<'h> Client<'h> {
     }
 
     /// The same client, which calls by GET alone if that is wanted.
-    pub fn by_get(mut self, uses_get_only: bool) -> Self {
+    pub(crate) fn by_get(mut self, uses_get_only: bool) -> Self {
         self.uses_get_only = uses_get_only;
         self
     }
 
     /// What it calls through.
-    pub fn host(&self) -> &'h dyn Host {
+    pub(crate) fn host(&self) -> &'h dyn Host {
         self.host
     }
 
@@ -65,7 +65,7 @@ impl<'h> Client<'h> {
     /// # Errors
     ///
     /// If the user has asked to stop.
-    pub fn pause(&self, ms: u64) -> Result<(), Error> {
+    pub(crate) fn pause(&self, ms: u64) -> Result<(), Error> {
         self.host.sleep(ms).map_err(|_| Error::Cancelled)
     }
 

@@ -8,7 +8,7 @@ const MINUTE: u64 = 60 * SECOND;
 /// An API command. These are all that the driver calls; its description lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is the API's command of that name")]
-pub enum Command {
+pub(crate) enum Command {
     ListZones,
     ListTemplates,
     ListServiceOfferings,
@@ -54,7 +54,7 @@ pub enum Command {
 
 impl Command {
     /// All of them.
-    pub const ALL: [Self; 41] = [
+    pub(crate) const ALL: [Self; 41] = [
         Self::ListZones,
         Self::ListTemplates,
         Self::ListServiceOfferings,
@@ -99,7 +99,7 @@ impl Command {
     ];
 
     /// Its name in the API.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::ListZones => "listZones",
             Self::ListTemplates => "listTemplates",
@@ -146,7 +146,7 @@ impl Command {
     }
 
     /// Whether it changes nothing, and so is sent by GET and may be repeated.
-    pub const fn is_read(self) -> bool {
+    pub(crate) const fn is_read(self) -> bool {
         matches!(
             self,
             Self::ListZones
@@ -171,7 +171,7 @@ impl Command {
     }
 
     /// How long its job may take, in milliseconds, where the user does not say.
-    pub const fn job_limit(self) -> u64 {
+    pub(crate) const fn job_limit(self) -> u64 {
         match self {
             // It may have to wait for a deployment that is still going on.
             Self::DestroyVirtualMachine => 10 * MINUTE,

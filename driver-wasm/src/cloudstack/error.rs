@@ -16,7 +16,7 @@ const LATER: &str = "Try again later";
 
 /// Why a command did not succeed.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// CloudStack says no.
     #[error("{0}")]
     Refused(Refusal),
@@ -66,7 +66,7 @@ pub enum Error {
 
 /// When CloudStack refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// At once: nothing was begun.
     Request,
     /// While it carried the command out.
@@ -75,17 +75,17 @@ pub enum Stage {
 
 /// CloudStack's no.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// What was called.
-    pub command: Command,
+    pub(crate) command: Command,
     /// When it was refused.
-    pub stage: Stage,
+    pub(crate) stage: Stage,
     /// CloudStack's error code, which is the HTTP status too.
-    pub code: u16,
+    pub(crate) code: u16,
     /// The code of the exception within CloudStack.
-    pub cs_code: Option<u16>,
+    pub(crate) cs_code: Option<u16>,
     /// CloudStack's explanation.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl fmt::Display for Refusal {
@@ -131,35 +131,35 @@ impl Refusal {
     }
 
     /// Whether what the command is about does not exist (any more). CloudStack has no code for that, only texts.
-    pub fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         matches!(self.code, 430 | 431)
             && self.says(&["entity does not exist", "unable to find", "does not exist"])
     }
 
     /// Whether the public key is of a type that the server does not take: those of 2016 know `ssh-rsa` alone.
-    pub fn is_invalid_key(&self) -> bool {
+    pub(crate) fn is_invalid_key(&self) -> bool {
         matches!(self.code, 430 | 431)
             && self.says(&["key"])
             && self.says(&["invalid", "not valid", "not supported", "unsupported"])
     }
 
     /// Whether a public key is registered already, under whatever name: `A key pair with key '…' already exists`.
-    pub fn is_known_key(&self) -> bool {
+    pub(crate) fn is_known_key(&self) -> bool {
         matches!(self.code, 430 | 431) && self.says(&["key pair"]) && self.says(&["already exists"])
     }
 
     /// Whether `expunge` is what was refused. CloudStack 4.6 to 4.22: `Parameter expunge can be passed by Admin only…`
-    pub fn is_about_expunge(&self) -> bool {
+    pub(crate) fn is_about_expunge(&self) -> bool {
         self.says(&["expunge"]) && self.says(&["admin only"])
     }
 
     /// Whether a port is taken by another rule.
-    pub fn is_rule_conflict(&self) -> bool {
+    pub(crate) fn is_rule_conflict(&self) -> bool {
         self.code == 537 || matches!(self.cs_code, Some(4360 | 4500))
     }
 
     /// Whether the account may not call the command. Old servers have 432 for that, new ones 401.
-    pub fn is_denied(&self) -> bool {
+    pub(crate) fn is_denied(&self) -> bool {
         self.code == 401 && self.says(&["not available for user"])
             || matches!(self.code, 405 | 432 | 531)
     }
@@ -212,7 +212,7 @@ impl Refusal {
 
 impl Error {
     /// CloudStack's refusal, if it is one.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused(refusal) => Some(refusal),
             _ => None,
@@ -220,12 +220,12 @@ impl Error {
     }
 
     /// Whether what the command is about does not exist (any more).
-    pub fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         self.refusal().is_some_and(Refusal::is_gone)
     }
 
     /// Whether it is unknown if CloudStack carries the command out: it may have been received, and there is no answer.
-    pub fn is_outcome_unknown(&self) -> bool {
+    pub(crate) fn is_outcome_unknown(&self) -> bool {
         match self {
             Self::NoAnswer { failure, .. } => failure.request_sent,
             // Who asks to be called less often has not carried it out.
@@ -236,7 +236,7 @@ impl Error {
     }
 
     /// Whether CloudStack, or a proxy before it, asks to be called less often, which it does before it does anything else.
-    pub fn is_rate_limit(&self) -> bool {
+    pub(crate) fn is_rate_limit(&self) -> bool {
         matches!(
             self,
             Self::Refused(Refusal { code: 429, .. }) | Self::NotCloudStack { status: 429, .. }
@@ -244,7 +244,7 @@ impl Error {
     }
 
     /// Whether CloudStack cannot be reached, perhaps only now.
-    pub fn is_outage(&self) -> bool {
+    pub(crate) fn is_outage(&self) -> bool {
         match self {
             Self::NoAnswer { failure, .. } => matches!(
                 failure.kind,
@@ -257,7 +257,7 @@ impl Error {
     }
 
     /// The contract's kind of error.
-    pub fn kind(&self) -> ErrorKind {
+    pub(crate) fn kind(&self) -> ErrorKind {
         match self {
             Self::Refused(refusal) => refusal.kind(),
             Self::NoAnswer { failure, .. } => match failure.kind {

@@ -11,7 +11,7 @@ const INTERNAL_ERROR: u16 = 530;
 
 /// The waits of a poll, growing from 0.1 to 5 seconds, until a deadline.
 #[derive(Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     delay: u64,
     deadline: u64,
 }
@@ -21,7 +21,7 @@ impl Backoff {
     const MAX: u64 = 5_000;
 
     /// Waits for at most `limit` milliseconds in all.
-    pub fn new(client: &Client<'_>, limit: u64) -> Self {
+    pub(crate) fn new(client: &Client<'_>, limit: u64) -> Self {
         Self {
             delay: Self::FIRST,
             deadline: client.host().now().saturating_add(limit),
@@ -33,7 +33,7 @@ impl Backoff {
     /// # Errors
     ///
     /// If the user has asked to stop.
-    pub fn pause(&mut self, client: &Client<'_>) -> Result<bool, Error> {
+    pub(crate) fn pause(&mut self, client: &Client<'_>) -> Result<bool, Error> {
         let left = self.deadline.saturating_sub(client.host().now());
         if left == 0 {
             return Ok(false);

@@ -23,17 +23,17 @@ mod job;
 mod lenient;
 mod model;
 
-pub use api::Cloud;
+pub(crate) use api::Cloud;
 pub(crate) use api::{Deployment, Forwarding, Listing};
-pub use client::Client;
-pub use command::Command;
-pub use error::{Error, Refusal, Stage};
-pub use job::Backoff;
+pub(crate) use client::Client;
+pub(crate) use command::Command;
+pub(crate) use error::{Error, Refusal, Stage};
+pub(crate) use job::Backoff;
 #[cfg(test)]
 pub(crate) use lenient::model;
 pub(crate) use lenient::{Malformed, Members, Model};
-pub use model::{
-    Capability, Created, DiskOffering, FirewallRule, Item, Network, NetworkOffering, Nic,
-    PortForwardingRule, PublicIpAddress, ServiceOffering, SshKeyPair, Submitted, Tags, Template,
-    VirtualMachine, VirtualMachineState, Volume, Zone,
+pub(crate) use model::{
+    Created, DiskOffering, FirewallRule, Item, Network, NetworkOffering, Nic, PortForwardingRule,
+    PublicIpAddress, ServiceOffering, SshKeyPair, Submitted, Tags, Template, VirtualMachine,
+    Volume, Zone,
 };

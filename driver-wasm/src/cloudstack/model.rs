@@ -7,7 +7,7 @@ use crate::contract::types::State;
 
 /// The tags of something.
 #[derive(Clone, Debug, Default)]
-pub struct Tags(Vec<Tag>);
+pub(crate) struct Tags(Vec<Tag>);
 
 #[derive(Clone, Debug)]
 struct Tag {
@@ -26,7 +26,7 @@ impl Model for Tag {
 
 impl Tags {
     /// The value of a tag; nothing if there is none.
-    pub fn get(&self, key: &str) -> Option<&str> {
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
         let tag = self.0.iter().find(|tag| tag.key == key)?;
         Some(&tag.value)
     }
@@ -34,15 +34,13 @@ impl Tags {
 
 /// A zone.
 #[derive(Clone, Debug)]
-pub struct Zone {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
+pub(crate) struct Zone {
+    pub(crate) id: String,
+    pub(crate) name: String,
     /// `Basic` or `Advanced`.
     networktype: String,
     /// Whether security groups guard its machines.
-    pub securitygroupsenabled: bool,
+    pub(crate) securitygroupsenabled: bool,
 }
 
 impl Model for Zone {
@@ -58,18 +56,16 @@ impl Model for Zone {
 
 impl Zone {
     /// Whether its machines share one network with public addresses.
-    pub fn is_basic(&self) -> bool {
+    pub(crate) fn is_basic(&self) -> bool {
         self.networktype.eq_ignore_ascii_case("Basic")
     }
 }
 
 /// A template.
 #[derive(Clone, Debug)]
-pub struct Template {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
+pub(crate) struct Template {
+    pub(crate) id: String,
+    pub(crate) name: String,
 }
 
 impl Model for Template {
@@ -83,15 +79,13 @@ impl Model for Template {
 
 /// A service offering.
 #[derive(Clone, Debug)]
-pub struct ServiceOffering {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
+pub(crate) struct ServiceOffering {
+    pub(crate) id: String,
+    pub(crate) name: String,
     /// Whether it leaves the number of CPUs and the memory to whoever deploys.
-    pub iscustomized: bool,
+    pub(crate) iscustomized: bool,
     /// The speed of its CPUs in MHz; nothing if it leaves that to whoever deploys.
-    pub cpuspeed: Option<u64>,
+    pub(crate) cpuspeed: Option<u64>,
 }
 
 impl Model for ServiceOffering {
@@ -107,22 +101,20 @@ impl Model for ServiceOffering {
 
 /// A virtual machine.
 #[derive(Clone, Debug)]
-pub struct VirtualMachine {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
+pub(crate) struct VirtualMachine {
+    pub(crate) id: String,
+    pub(crate) name: String,
     /// How it does.
-    pub state: VirtualMachineState,
+    pub(crate) state: VirtualMachineState,
     /// The name of the account that it belongs to; empty if it belongs to a project.
-    pub account: String,
+    pub(crate) account: String,
     nic: Vec<Nic>,
     /// The name of its key pair, until CloudStack 4.16.
     keypair: String,
     /// The names of its key pairs, separated by commas, since CloudStack 4.17.
     keypairs: String,
     /// Its tags.
-    pub tags: Tags,
+    pub(crate) tags: Tags,
 }
 
 impl Model for VirtualMachine {
@@ -142,24 +134,24 @@ impl Model for VirtualMachine {
 
 impl VirtualMachine {
     /// The names of its key pairs.
-    pub fn key_pairs(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn key_pairs(&self) -> impl Iterator<Item = &str> {
         let old = std::iter::once(self.keypair.as_str());
         let names = old.chain(self.keypairs.split(',').map(str::trim));
         names.filter(|name| !name.is_empty())
     }
 
     /// Whether it was deployed with that key pair.
-    pub fn has_key_pair(&self, name: &str) -> bool {
+    pub(crate) fn has_key_pair(&self, name: &str) -> bool {
         self.key_pairs().any(|key_pair| key_pair == name)
     }
 
     /// Its interface in a network.
-    pub fn nic_in(&self, network_id: &str) -> Option<&Nic> {
+    pub(crate) fn nic_in(&self, network_id: &str) -> Option<&Nic> {
         self.nic.iter().find(|nic| nic.networkid == network_id)
     }
 
     /// Its default network interface.
-    pub fn default_nic(&self) -> Option<&Nic> {
+    pub(crate) fn default_nic(&self) -> Option<&Nic> {
         self.nic
             .iter()
             .find(|nic| nic.isdefault)
@@ -169,11 +161,11 @@ impl VirtualMachine {
 
 /// How a virtual machine does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VirtualMachineState(pub String);
+pub(crate) struct VirtualMachineState(pub String);
 
 impl VirtualMachineState {
     /// The state in docker-machine's terms.
-    pub fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         match self.0.as_str() {
             "Starting" => State::Starting,
             // It moves to another host without a pause.
@@ -186,27 +178,27 @@ impl VirtualMachineState {
     }
 
     /// Whether it will change by itself.
-    pub fn is_transitional(&self) -> bool {
+    pub(crate) fn is_transitional(&self) -> bool {
         matches!(self.0.as_str(), "Starting" | "Stopping" | "Migrating")
     }
 
     /// Whether the machine does not exist any more. CloudStack keeps destroyed machines for a day, unless they are
     /// expunged.
-    pub fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         self.state() == State::NotFound
     }
 }
 
 /// A network interface.
 #[derive(Clone, Debug, Default)]
-pub struct Nic {
+pub(crate) struct Nic {
     /// The id of its network.
-    pub networkid: String,
+    pub(crate) networkid: String,
     ipaddress: String,
     ip6address: String,
     isdefault: bool,
     /// The type of its network, as in [`Network`]; may be missing.
-    pub network_type: String,
+    pub(crate) network_type: String,
 }
 
 impl Model for Nic {
@@ -223,33 +215,31 @@ impl Model for Nic {
 
 impl Nic {
     /// Its IPv4 address, or else its IPv6 address.
-    pub fn address(&self) -> Option<&str> {
+    pub(crate) fn address(&self) -> Option<&str> {
         [self.ipaddress.as_str(), self.ip6address.as_str()]
             .into_iter()
             .find(|address| !address.is_empty())
     }
 
     /// Whether its address is reached as it is.
-    pub fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         self.network_type.eq_ignore_ascii_case("Shared")
     }
 }
 
 /// A guest network.
 #[derive(Clone, Debug)]
-pub struct Network {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
+pub(crate) struct Network {
+    pub(crate) id: String,
+    pub(crate) name: String,
     /// `Isolated`, `Shared` or `L2`.
-    pub network_type: String,
+    pub(crate) network_type: String,
     /// The id of the VPC that it is a tier of.
-    pub vpcid: String,
+    pub(crate) vpcid: String,
     /// `Allocated` until its virtual router has been made, then `Implemented`.
-    pub state: String,
+    pub(crate) state: String,
     /// Its tags.
-    pub tags: Tags,
+    pub(crate) tags: Tags,
 }
 
 impl Model for Network {
@@ -267,34 +257,30 @@ impl Model for Network {
 
 impl Network {
     /// Whether its machines are reached at their own addresses.
-    pub fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         self.network_type.eq_ignore_ascii_case("Shared")
     }
 
     /// Whether it gives its machines no address.
-    pub fn is_l2(&self) -> bool {
+    pub(crate) fn is_l2(&self) -> bool {
         self.network_type.eq_ignore_ascii_case("L2")
     }
 
     /// Whether it is a tier of a VPC.
-    pub fn is_vpc_tier(&self) -> bool {
+    pub(crate) fn is_vpc_tier(&self) -> bool {
         !self.vpcid.is_empty()
     }
 }
 
 /// A network offering.
 #[derive(Clone, Debug)]
-pub struct NetworkOffering {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Whether it is one of CloudStack's own.
-    pub isdefault: bool,
+pub(crate) struct NetworkOffering {
+    pub(crate) id: String,
+    pub(crate) name: String,
     /// Whether it is for tiers of VPCs.
-    pub forvpc: bool,
+    pub(crate) forvpc: bool,
     /// `Required`, `Optional` or `Unavailable`.
-    pub availability: String,
+    pub(crate) availability: String,
     /// What its networks do for their machines.
     service: Vec<NetworkService>,
 }
@@ -304,7 +290,6 @@ impl Model for NetworkOffering {
         Ok(Self {
             id: members.required("id")?,
             name: members.or_default("name"),
-            isdefault: members.or_default("isdefault"),
             forvpc: members.or_default("forvpc"),
             availability: members.or_default("availability"),
             service: members.list("service")?,
@@ -327,7 +312,7 @@ impl Model for NetworkService {
 
 impl NetworkOffering {
     /// Whether the machines of its networks reach the outside, and can be reached by forwarded ports.
-    pub fn has_source_nat(&self) -> bool {
+    pub(crate) fn has_source_nat(&self) -> bool {
         let has = |name: &str| {
             self.service
                 .iter()
@@ -339,23 +324,22 @@ impl NetworkOffering {
 
 /// A public address.
 #[derive(Clone, Debug)]
-pub struct PublicIpAddress {
-    /// Its id.
-    pub id: String,
+pub(crate) struct PublicIpAddress {
+    pub(crate) id: String,
     /// The address itself.
-    pub ipaddress: String,
+    pub(crate) ipaddress: String,
     /// Its state, such as `Allocating` or `Allocated`.
-    pub state: String,
+    pub(crate) state: String,
     /// Whether the machines of the network reach the outside through it.
-    pub issourcenat: bool,
+    pub(crate) issourcenat: bool,
     /// Whether it belongs to one machine entirely, so that no port of it can be forwarded.
-    pub isstaticnat: bool,
+    pub(crate) isstaticnat: bool,
     /// The machine that it belongs to.
-    pub virtualmachineid: String,
+    pub(crate) virtualmachineid: String,
     /// The network whose ports it can forward.
-    pub associatednetworkid: String,
+    pub(crate) associatednetworkid: String,
     /// Its tags.
-    pub tags: Tags,
+    pub(crate) tags: Tags,
 }
 
 impl Model for PublicIpAddress {
@@ -375,28 +359,27 @@ impl Model for PublicIpAddress {
 
 impl PublicIpAddress {
     /// Whether the job that acquires it is still under way. CloudStack refuses to do anything with it until then.
-    pub fn is_being_acquired(&self) -> bool {
+    pub(crate) fn is_being_acquired(&self) -> bool {
         self.state == "Allocating"
     }
 }
 
 /// A port-forwarding rule.
 #[derive(Clone, Debug)]
-pub struct PortForwardingRule {
-    /// Its id.
-    pub id: String,
+pub(crate) struct PortForwardingRule {
+    pub(crate) id: String,
     /// The machine that the port is forwarded to.
-    pub virtualmachineid: String,
+    pub(crate) virtualmachineid: String,
     /// The id of the public address.
-    pub ipaddressid: String,
+    pub(crate) ipaddressid: String,
     /// The public address.
-    pub ipaddress: String,
+    pub(crate) ipaddress: String,
     /// The first port of the public address.
-    pub publicport: Option<u16>,
+    pub(crate) publicport: Option<u16>,
     /// The last port of the public address.
-    pub publicendport: Option<u16>,
+    pub(crate) publicendport: Option<u16>,
     /// `tcp` or `udp`.
-    pub protocol: String,
+    pub(crate) protocol: String,
 }
 
 impl Model for PortForwardingRule {
@@ -415,21 +398,20 @@ impl Model for PortForwardingRule {
 
 /// A firewall rule.
 #[derive(Clone, Debug)]
-pub struct FirewallRule {
-    /// Its id.
-    pub id: String,
+pub(crate) struct FirewallRule {
+    pub(crate) id: String,
     /// `tcp` or `udp`.
-    pub protocol: String,
+    pub(crate) protocol: String,
     /// The first port.
-    pub startport: Option<u16>,
+    pub(crate) startport: Option<u16>,
     /// The last port.
-    pub endport: Option<u16>,
+    pub(crate) endport: Option<u16>,
     /// The id of the public address.
-    pub ipaddressid: String,
+    pub(crate) ipaddressid: String,
     /// The public address.
-    pub ipaddress: String,
+    pub(crate) ipaddress: String,
     /// Its tags.
-    pub tags: Tags,
+    pub(crate) tags: Tags,
 }
 
 impl Model for FirewallRule {
@@ -448,7 +430,7 @@ impl Model for FirewallRule {
 
 impl PortForwardingRule {
     /// Whether it takes that port of its public address.
-    pub fn takes(&self, is_udp: bool, port: u16) -> bool {
+    pub(crate) fn takes(&self, is_udp: bool, port: u16) -> bool {
         let first = self.publicport.unwrap_or_default();
         let last = self.publicendport.unwrap_or(first);
         self.protocol.eq_ignore_ascii_case("udp") == is_udp && (first..=last).contains(&port)
@@ -457,13 +439,11 @@ impl PortForwardingRule {
 
 /// A disk offering.
 #[derive(Clone, Debug)]
-pub struct DiskOffering {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
+pub(crate) struct DiskOffering {
+    pub(crate) id: String,
+    pub(crate) name: String,
     /// Whether it leaves the size to whoever deploys.
-    pub iscustomized: bool,
+    pub(crate) iscustomized: bool,
 }
 
 impl Model for DiskOffering {
@@ -478,11 +458,9 @@ impl Model for DiskOffering {
 
 /// An account, a project, an affinity group or a security group.
 #[derive(Clone, Debug)]
-pub struct Item {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
+pub(crate) struct Item {
+    pub(crate) id: String,
+    pub(crate) name: String,
 }
 
 impl Model for Item {
@@ -496,11 +474,11 @@ impl Model for Item {
 
 /// A registered SSH key pair.
 #[derive(Clone, Debug)]
-pub struct SshKeyPair {
+pub(crate) struct SshKeyPair {
     /// Its name, by which it is known.
-    pub name: String,
+    pub(crate) name: String,
     /// The account that it belongs to; empty if it belongs to a project, or the version does not tell.
-    pub account: String,
+    pub(crate) account: String,
 }
 
 impl Model for SshKeyPair {
@@ -514,17 +492,13 @@ impl Model for SshKeyPair {
 
 /// A volume.
 #[derive(Clone, Debug)]
-pub struct Volume {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// `ROOT` or `DATADISK`.
-    pub volume_type: String,
+pub(crate) struct Volume {
+    pub(crate) id: String,
+    pub(crate) name: String,
     /// The machine that it is attached to.
-    pub virtualmachineid: String,
+    pub(crate) virtualmachineid: String,
     /// Its tags.
-    pub tags: Tags,
+    pub(crate) tags: Tags,
 }
 
 impl Model for Volume {
@@ -532,7 +506,6 @@ impl Model for Volume {
         Ok(Self {
             id: members.required("id")?,
             name: members.or_default("name"),
-            volume_type: members.or_default("type"),
             virtualmachineid: members.or_default("virtualmachineid"),
             tags: Tags(members.list("tags")?),
         })
@@ -541,11 +514,11 @@ impl Model for Volume {
 
 /// What the cloud lets its users do.
 #[derive(Clone, Debug)]
-pub struct Capability {
+pub(crate) struct Capability {
     /// Whether the account may have its machines expunged, and not only destroyed.
-    pub allowuserexpungerecovervm: bool,
+    pub(crate) allowuserexpungerecovervm: bool,
     /// The version, `4.18.0.0`.
-    pub cloudstackversion: String,
+    pub(crate) cloudstackversion: String,
 }
 
 impl Model for Capability {
@@ -559,7 +532,7 @@ impl Model for Capability {
 
 impl Capability {
     /// Whether the version is that one or a later one. One that is not told is not.
-    pub fn is_at_least(&self, major: u32, minor: u32) -> bool {
+    pub(crate) fn is_at_least(&self, major: u32, minor: u32) -> bool {
         let mut parts = self
             .cloudstackversion
             .split('.')
@@ -571,9 +544,9 @@ impl Capability {
 
 /// The answer to a command that is carried out by a job.
 #[derive(Clone, Debug)]
-pub struct Submitted {
+pub(crate) struct Submitted {
     /// The job.
-    pub jobid: String,
+    pub(crate) jobid: String,
 }
 
 impl Model for Submitted {
@@ -586,11 +559,11 @@ impl Model for Submitted {
 
 /// The answer to a command that makes something by a job.
 #[derive(Clone, Debug)]
-pub struct Created {
+pub(crate) struct Created {
     /// What it makes, which exists from now on.
-    pub id: String,
+    pub(crate) id: String,
     /// The job.
-    pub jobid: String,
+    pub(crate) jobid: String,
 }
 
 impl Model for Created {

@@ -20,7 +20,7 @@ macro_rules! named {
 pub(crate) use named;
 
 /// The driver's name.
-pub const NAME: &str = "btcloud";
+pub(crate) const NAME: &str = "btcloud";
 
 /// The cloud's name, for the user.
 pub(crate) const CLOUD: &str = "BT Cloud Compute";

@@ -36,7 +36,7 @@ macro_rules! required {
 }
 
 /// The driver's name.
-pub const NAME: &str = "cloudstack";
+pub(crate) const NAME: &str = "cloudstack";
 
 /// The cloud's name, for the user.
 pub(crate) const CLOUD: &str = "CloudStack";
