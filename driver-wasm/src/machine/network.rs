@@ -52,15 +52,38 @@ pub(super) struct Way<'w> {
 /// The ports of a machine that are opened.
 pub(super) fn ports(settings: &Settings, ssh_port: u16, is_swarm_master: bool) -> Vec<Ports> {
     let mut ports = vec![Ports::tcp(ssh_port), Ports::tcp(ENGINE_PORT)];
+    for further in further_ports(settings, is_swarm_master) {
+        unite(&mut ports, further);
+    }
+    ports
+}
+
+/// Those that are neither SSH's nor the engine's.
+fn further_ports(settings: &Settings, is_swarm_master: bool) -> Vec<Ports> {
+    let mut ports = Vec::new();
     if is_swarm_master {
         ports.push(Ports::tcp(SWARM_PORT));
     }
     for &further in &settings.open_ports {
-        if !ports.contains(&further) {
-            ports.push(further);
-        }
+        unite(&mut ports, further);
     }
     ports
+}
+
+/// Adds ports to a list in which none overlap: CloudStack refuses two rules that do.
+fn unite(list: &mut Vec<Ports>, mut ports: Ports) {
+    if list.iter().any(|other| other.contains(ports)) {
+        return;
+    }
+    list.retain(|other| {
+        let overlaps = other.overlaps(ports);
+        if overlaps {
+            ports.first = ports.first.min(other.first);
+            ports.last = ports.last.max(other.last);
+        }
+        !overlaps
+    });
+    list.push(ports);
 }
 
 /// The ranges of addresses that are let in.
@@ -247,8 +270,9 @@ impl Way<'_> {
         saved: &mut Saved,
     ) -> Result<(), types::Error> {
         let mut open: Vec<Role> = vec![Role::Ssh, Role::Engine];
-        let further = ports(self.settings, self.ssh_port, self.is_swarm_master);
-        open.extend(further.into_iter().skip(2).map(Role::Fixed));
+        let mut further = further_ports(self.settings, self.is_swarm_master);
+        further.retain(|ports| ![self.ssh_port, ENGINE_PORT].map(Ports::tcp).contains(ports));
+        open.extend(further.into_iter().map(Role::Fixed));
 
         let rules = self.cloud.port_forwarding_rules(Some(&address.id))?;
         // What the user wants open is not for SSH or the engine.
@@ -497,6 +521,27 @@ mod tests {
         assert_eq!(free.port(Role::Ssh, &address, 2022).unwrap().first, 2022);
         let fixed = Ports::tcp(80);
         assert_eq!(busy.port(Role::Fixed(fixed), &address, 22).unwrap(), fixed);
+    }
+
+    #[test]
+    fn ports_that_overlap_are_opened_by_one_rule() {
+        let united = |ports: &[&str]| {
+            let mut list = Vec::new();
+            for ports in ports {
+                unite(&mut list, ports.parse().unwrap());
+            }
+            list.iter().map(Ports::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            united(&["22", "2376", "2000-3000"]),
+            ["22/tcp", "2000-3000/tcp"]
+        );
+        assert_eq!(united(&["80-90", "80", "85-86"]), ["80-90/tcp"]);
+        assert_eq!(united(&["1-5", "7-9", "5-7"]), ["1-9/tcp"]);
+        assert_eq!(
+            united(&["53", "53/udp", "54"]),
+            ["53/tcp", "53/udp", "54/tcp"]
+        );
     }
 
     #[test]

@@ -82,6 +82,16 @@ impl Ports {
         }
     }
 
+    /// Whether all of the others are among them.
+    pub(crate) fn contains(self, other: Self) -> bool {
+        self.is_udp == other.is_udp && self.first <= other.first && other.last <= self.last
+    }
+
+    /// Whether some of the others are among them.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.is_udp == other.is_udp && self.first <= other.last && other.first <= self.last
+    }
+
     /// The protocol's name in the API.
     pub fn protocol(self) -> &'static str {
         if self.is_udp { "udp" } else { "tcp" }
