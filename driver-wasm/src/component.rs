@@ -9,7 +9,7 @@ use crate::contract::log::{self, Level};
 use crate::contract::state;
 use crate::contract::types::{Description, Error, FoundMachine, Machine, MachineStatus, Value};
 use crate::host::Host;
-use crate::{machine, options};
+use crate::machine;
 
 /// The host on the other side of the contract.
 struct Imports;
@@ -49,7 +49,7 @@ pub(crate) struct Component;
 
 impl Guest for Component {
     fn describe() -> Description {
-        options::description()
+        machine::describe()
     }
 
     fn check(machine: Machine) -> Result<(), Error> {

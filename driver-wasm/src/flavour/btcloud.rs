@@ -220,7 +220,7 @@ pub(crate) fn network_index(_: AddressMode) -> Option<&'static str> {
 ///
 /// None.
 pub(crate) fn user_data(machine: &Machine) -> Result<Option<(&'static str, Vec<u8>)>, Error> {
-    let data = options::contents(machine, USER_DATA);
+    let data = options::contents(&machine.options, USER_DATA);
     Ok(data.map(|text| (USER_DATA, text.as_bytes().to_vec())))
 }
 
@@ -230,7 +230,7 @@ pub(crate) fn user_data(machine: &Machine) -> Result<Option<(&'static str, Vec<u
 ///
 /// If the option has another value.
 pub(crate) fn expunge(machine: &Machine) -> Result<Expunge, Error> {
-    match options::text(machine, EXPUNGE).as_deref() {
+    match options::text(&machine.options, EXPUNGE).as_deref() {
         None | Some("auto") => Ok(Expunge::Auto),
         Some("yes" | "true") => Ok(Expunge::Yes),
         Some("no" | "false") => Ok(Expunge::No),
@@ -246,7 +246,7 @@ pub(crate) const DELETES_ATTACHED_VOLUMES: bool = false;
 
 /// Whether the data disks of a machine go with it: that with which it was made, unless the user keeps it.
 pub(crate) fn deletes_volumes(machine: &Machine) -> bool {
-    options::has_data_disk(machine) && !options::is_on(machine, KEEP_VOLUMES)
+    options::has_data_disk(machine) && !options::is_on(&machine.options, KEEP_VOLUMES)
 }
 
 #[cfg(test)]
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn the_options_of_2016_come_first_and_are_as_they_were() {
-        let description = options::description();
+        let description = crate::machine::describe();
         let rows: Vec<_> = description
             .options
             .iter()

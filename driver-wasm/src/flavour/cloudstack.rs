@@ -290,18 +290,18 @@ pub(crate) fn take_over(saved: &mut Saved, machine: &Machine) {
     if network_type.eq_ignore_ascii_case("Basic") {
         saved.set_security_group(&machine.name);
     }
-    if options::is_on(machine, USE_PRIVATE_ADDRESS) {
+    if options::is_on(&machine.options, USE_PRIVATE_ADDRESS) {
         // Nothing is done to a public address then, even if one is named.
         let own = saved.text("PrivateIP").unwrap_or_default().to_owned();
         saved.set_address("", &own);
-    } else if saved.address_id().is_some() && !options::is_on(machine, USE_PORT_FORWARD) {
+    } else if saved.address_id().is_some() && !options::is_on(&machine.options, USE_PORT_FORWARD) {
         saved.set_static_nat();
     }
 }
 
 /// Whether all that is called is called by GET.
 pub(crate) fn uses_get_only(options: &Values) -> bool {
-    options::is_on_in(options, HTTP_GET_ONLY)
+    options::is_on(options, HTTP_GET_ONLY)
 }
 
 /// How the machine is reached, if an option of the flavour's own says it.
@@ -312,7 +312,7 @@ pub(crate) fn address_switch(machine: &Machine) -> Option<(&'static str, Address
     ];
     switches
         .into_iter()
-        .find(|(option, _)| options::is_on(machine, option))
+        .find(|(option, _)| options::is_on(&machine.options, option))
 }
 
 /// The option that tells the number of the network by which a machine is reached, if there is one.
@@ -329,10 +329,10 @@ pub(crate) fn network_index(mode: AddressMode) -> Option<&'static str> {
 ///
 /// If it is not in base64 where it should be.
 pub(crate) fn user_data(machine: &Machine) -> Result<Option<(&'static str, Vec<u8>)>, Error> {
-    if let Some(text) = options::contents(machine, USER_DATA) {
+    if let Some(text) = options::contents(&machine.options, USER_DATA) {
         return Ok(Some((USER_DATA, text.as_bytes().to_vec())));
     }
-    let Some(encoded) = options::contents(machine, USER_DATA_BASE64) else {
+    let Some(encoded) = options::contents(&machine.options, USER_DATA_BASE64) else {
         return Ok(None);
     };
     // `base64` breaks lines, and there may be padding or not, as Go's driver took it.
@@ -355,7 +355,7 @@ pub(crate) fn user_data(machine: &Machine) -> Result<Option<(&'static str, Vec<u
 ///
 /// None.
 pub(crate) fn expunge(machine: &Machine) -> Result<Expunge, Error> {
-    Ok(match options::is_on(machine, EXPUNGE) {
+    Ok(match options::is_on(&machine.options, EXPUNGE) {
         true => Expunge::Yes,
         false => Expunge::No,
     })
@@ -366,7 +366,7 @@ pub(crate) const DELETES_ATTACHED_VOLUMES: bool = true;
 
 /// Whether the data disks of a machine go with it.
 pub(crate) fn deletes_volumes(machine: &Machine) -> bool {
-    options::is_on(machine, DELETE_VOLUMES)
+    options::is_on(&machine.options, DELETE_VOLUMES)
 }
 
 #[cfg(test)]
@@ -429,7 +429,7 @@ mod tests {
             ("delete-volumes", Boolean, "DeleteVolumes", None),
             ("displayname", Text, "DisplayName", None),
         ];
-        let description = options::description();
+        let description = machine::describe();
         for (row, option) in rows.iter().zip(&description.options) {
             let key = option.config_key.as_deref().unwrap_or_default();
             let told = (
@@ -689,7 +689,7 @@ mod tests {
             other => panic!("{other} is no object"),
         };
         let mut options = Vec::new();
-        for spec in options::description().options {
+        for spec in machine::describe().options {
             let kept = spec.config_key.and_then(|key| saved.remove(&key));
             let value = match kept.unwrap_or_default() {
                 Json::String(text) if !text.is_empty() => Value::Text(text),

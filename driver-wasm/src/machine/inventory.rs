@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_can_be_listed_are_options_of_the_driver() {
-        let description = options::description();
+        let description = crate::machine::describe();
         for listable in listable() {
             let named = &listable.option_name;
             let spec = description.options.iter().find(|spec| spec.name == *named);

@@ -2,6 +2,7 @@
 
 mod check;
 mod create;
+mod describe;
 mod inventory;
 mod name;
 mod network;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use check::check;
 pub use create::create;
+pub use describe::describe;
 pub use inventory::{candidates, limits, listable};
 pub use power::{kill, restart, start, stop};
 pub use remove::remove;

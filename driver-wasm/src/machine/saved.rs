@@ -371,7 +371,7 @@ mod tests {
         ];
         // Case does not count, neither for the host nor for Go.
         let mut members: Vec<_> = saved.map(str::to_ascii_lowercase).to_vec();
-        let options = crate::options::description().options;
+        let options = crate::machine::describe().options;
         let kept = options
             .iter()
             .filter_map(|option| option.config_key.as_ref());

@@ -1,10 +1,10 @@
 //! The driver's options: what the user can set, and how that is read.
 
+mod ports;
 mod spec;
+mod values;
 
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 // Without tables, of which each alphabet of the crate `base64` has some KB.
 use base64ct::{Base64, Encoding as _};
@@ -13,7 +13,11 @@ use crate::contract::types::{Error, ErrorKind, Machine, Value};
 use crate::{failure, flavour};
 
 pub use crate::flavour::{DISPLAY_NAME, ENDPOINT, EXPUNGE, NETWORK, PUBLIC_IP, TAG};
+pub use ports::Ports;
 pub use spec::*;
+pub use values::Values;
+pub(crate) use values::{contents, is_on, text};
+use values::{distinct, is_withheld, list, name_or_id, value};
 
 /// The keys of the tags by which what the driver makes is recognised: whose it is, by the machine's id and its name.
 pub const MARKS: [&str; 2] = ["docker-machine-id", "docker-machine-name"];
@@ -59,78 +63,6 @@ pub enum Expunge {
     Yes,
     /// No: it stays recoverable for as long as the cloud keeps it.
     No,
-}
-
-/// Ports of a protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ports {
-    /// Whether they are of UDP, not of TCP.
-    pub is_udp: bool,
-    /// The first one.
-    pub first: u16,
-    /// The last one, the first if there is only one.
-    pub last: u16,
-}
-
-impl Ports {
-    /// One port of TCP.
-    pub fn tcp(port: u16) -> Self {
-        Self {
-            is_udp: false,
-            first: port,
-            last: port,
-        }
-    }
-
-    /// Whether all of the others are among them.
-    pub(crate) fn contains(self, other: Self) -> bool {
-        self.is_udp == other.is_udp && self.first <= other.first && other.last <= self.last
-    }
-
-    /// Whether some of the others are among them.
-    pub(crate) fn overlaps(self, other: Self) -> bool {
-        self.is_udp == other.is_udp && self.first <= other.last && other.first <= self.last
-    }
-
-    /// The protocol's name in the API.
-    pub fn protocol(self) -> &'static str {
-        if self.is_udp { "udp" } else { "tcp" }
-    }
-}
-
-impl fmt::Display for Ports {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.first)?;
-        if self.last != self.first {
-            write!(f, "-{}", self.last)?;
-        }
-        write!(f, "/{}", self.protocol())
-    }
-}
-
-impl FromStr for Ports {
-    type Err = ();
-
-    /// `80`, `53/udp`, `8000-8010/tcp`.
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let is_udp = match protocol.to_ascii_lowercase().as_str() {
-            "tcp" => false,
-            "udp" => true,
-            _ => return Err(()),
-        };
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let port = |text: &str| text.trim().parse().ok().filter(|port: &u16| *port > 0);
-        let (first, last) = (port(first).ok_or(())?, port(last).ok_or(())?);
-        if first > last {
-            return Err(());
-        }
-        Ok(Self {
-            is_udp,
-            first,
-            last,
-        })
-    }
 }
 
 /// What a machine is made from, in the user's words: names or ids.
@@ -195,11 +127,13 @@ impl Settings {
     pub fn parse(machine: &Machine) -> Result<Self, Error> {
         check_keys(&machine.options)?;
         for (option, _) in flavour::REQUIRED {
-            if !is_given(machine, option) {
+            if !is_withheld(&machine.options, option)
+                && name_or_id(&machine.options, option).is_none()
+            {
                 return Err(missing(option));
             }
         }
-        let must = |option| thing(machine, option).ok_or_else(|| missing(option));
+        let must = |option| name_or_id(&machine.options, option).ok_or_else(|| missing(option));
         let address = address_mode(machine)?;
         let settings = Self {
             zone: must(ZONE)?,
@@ -207,24 +141,24 @@ impl Settings {
             service_offering: must(SERVICE_OFFERING)?,
             networks: networks(machine),
             network_index: network_index(machine, address)?,
-            network_offering: text(machine, NETWORK_OFFERING),
+            network_offering: text(&machine.options, NETWORK_OFFERING),
             address,
-            public_ip: text(machine, PUBLIC_IP),
+            public_ip: text(&machine.options, PUBLIC_IP),
             cidrs: cidrs(machine)?,
             open_ports: open_ports(machine)?,
-            key_pairs: list(machine, KEY_PAIR),
-            disk_offering: thing(machine, DISK_OFFERING),
-            disk_size: size(machine, DISK_SIZE)?,
-            root_disk_size: size(machine, ROOT_DISK_SIZE)?,
-            cpu: size(machine, CPU)?,
-            cpu_speed: size(machine, CPU_SPEED)?,
-            memory: size(machine, MEMORY)?,
+            key_pairs: list(&machine.options, KEY_PAIR),
+            disk_offering: name_or_id(&machine.options, DISK_OFFERING),
+            disk_size: size(&machine.options, DISK_SIZE)?,
+            root_disk_size: size(&machine.options, ROOT_DISK_SIZE)?,
+            cpu: size(&machine.options, CPU)?,
+            cpu_speed: size(&machine.options, CPU_SPEED)?,
+            memory: size(&machine.options, MEMORY)?,
             user_data: user_data(machine)?,
-            affinity_groups: list(machine, AFFINITY_GROUP),
-            security_groups: list(machine, SECURITY_GROUP),
+            affinity_groups: list(&machine.options, AFFINITY_GROUP),
+            security_groups: list(&machine.options, SECURITY_GROUP),
             tags: tags(machine)?,
-            display_name: text(machine, DISPLAY_NAME),
-            group: text(machine, GROUP),
+            display_name: text(&machine.options, DISPLAY_NAME),
+            group: text(&machine.options, GROUP),
             timeout: timeout(machine)?,
         };
         ssh_port(machine)?;
@@ -246,9 +180,6 @@ impl Settings {
     }
 }
 
-/// Options with their values.
-pub type Values = [(String, Value)];
-
 /// Checks that there are keys to call the API with.
 ///
 /// # Errors
@@ -256,7 +187,7 @@ pub type Values = [(String, Value)];
 /// If there are none.
 pub fn check_keys(options: &Values) -> Result<(), Error> {
     for option in [API_KEY, SECRET_KEY] {
-        if !matches!(value_of(options, option), Some(Value::Withheld(true))) {
+        if !is_withheld(options, option) {
             return Err(missing(option));
         }
     }
@@ -265,17 +196,17 @@ pub fn check_keys(options: &Values) -> Result<(), Error> {
 
 /// The name or id of the project.
 pub fn project(options: &Values) -> Option<String> {
-    thing_in(options, PROJECT)
+    name_or_id(options, PROJECT)
 }
 
 /// The name or id of the zone.
 pub fn zone(options: &Values) -> Option<String> {
-    thing_in(options, ZONE)
+    name_or_id(options, ZONE)
 }
 
 /// The user for SSH.
 pub fn ssh_user(machine: &Machine) -> String {
-    text(machine, SSH_USER).unwrap_or_else(|| "root".to_owned())
+    text(&machine.options, SSH_USER).unwrap_or_else(|| "root".to_owned())
 }
 
 /// The port on which the machine's SSH server listens.
@@ -284,7 +215,7 @@ pub fn ssh_user(machine: &Machine) -> String {
 ///
 /// If it is none.
 pub fn ssh_port(machine: &Machine) -> Result<u16, Error> {
-    match value(machine, SSH_PORT) {
+    match value(&machine.options, SSH_PORT) {
         Some(Value::Integer(number)) => u16::try_from(*number)
             .ok()
             .filter(|port| *port > 0)
@@ -295,16 +226,16 @@ pub fn ssh_port(machine: &Machine) -> Result<u16, Error> {
 
 /// Whether the user gave the machine's SSH key.
 pub fn has_ssh_key(machine: &Machine) -> bool {
-    matches!(value(machine, SSH_KEY), Some(Value::Withheld(true)))
+    is_withheld(&machine.options, SSH_KEY)
 }
 
 /// Whether the machine was given a data disk.
 pub fn has_data_disk(machine: &Machine) -> bool {
-    thing(machine, DISK_OFFERING).is_some()
+    name_or_id(&machine.options, DISK_OFFERING).is_some()
 }
 
 fn address_mode(machine: &Machine) -> Result<AddressMode, Error> {
-    let mode = match text(machine, ADDRESS).as_deref() {
+    let mode = match text(&machine.options, ADDRESS).as_deref() {
         None | Some("auto") => AddressMode::Auto,
         Some("port-forward") => AddressMode::PortForward,
         Some("static-nat") => AddressMode::StaticNat,
@@ -324,9 +255,9 @@ fn address_mode(machine: &Machine) -> Result<AddressMode, Error> {
 
 /// The networks; one text may name several.
 fn networks(machine: &Machine) -> Vec<String> {
-    let of_option = |option: &str| match text(machine, option) {
+    let of_option = |option: &str| match text(&machine.options, option) {
         Some(names) => distinct(names.split(',')),
-        None => list(machine, option),
+        None => list(&machine.options, option),
     };
     let ids = of_option(&id_option(NETWORK));
     match ids.is_empty() {
@@ -339,7 +270,7 @@ fn network_index(machine: &Machine, mode: AddressMode) -> Result<Option<NetworkI
     let Some(option) = flavour::network_index(mode) else {
         return Ok(None);
     };
-    match value(machine, option) {
+    match value(&machine.options, option) {
         None | Some(Value::Integer(0)) => Ok(None),
         Some(Value::Integer(number)) if *number > 0 => {
             // One that is too large for the machine's memory is too large for its networks.
@@ -357,7 +288,7 @@ fn cidrs(machine: &Machine) -> Result<Vec<String>, Error> {
         let prefix: u8 = prefix.parse().ok()?;
         (prefix <= if address.is_ipv4() { 32 } else { 128 }).then_some(())
     };
-    let cidrs = list(machine, CIDR);
+    let cidrs = list(&machine.options, CIDR);
     match cidrs.iter().find(|cidr| is_cidr(cidr).is_none()) {
         Some(other) => Err(invalid(
             CIDR,
@@ -376,11 +307,14 @@ fn open_ports(machine: &Machine) -> Result<Vec<Ports>, Error> {
             )
         })
     };
-    list(machine, OPEN_PORT).iter().map(parse).collect()
+    list(&machine.options, OPEN_PORT)
+        .iter()
+        .map(parse)
+        .collect()
 }
 
-fn size(machine: &Machine, option: &str) -> Result<Option<i64>, Error> {
-    match value(machine, option) {
+fn size(options: &Values, option: &str) -> Result<Option<i64>, Error> {
+    match value(options, option) {
         // docker-machine sends 0 for a number that is not given.
         None | Some(Value::Integer(0)) => Ok(None),
         Some(Value::Integer(number)) if *number > 0 => Ok(Some(*number)),
@@ -389,7 +323,7 @@ fn size(machine: &Machine, option: &str) -> Result<Option<i64>, Error> {
 }
 
 fn timeout(machine: &Machine) -> Result<u64, Error> {
-    let seconds = size(machine, TIMEOUT)?
+    let seconds = size(&machine.options, TIMEOUT)?
         .or_else(|| flavour::DEFAULT_TIMEOUT.parse().ok())
         .and_then(|seconds| u32::try_from(seconds).ok())
         // The host stops an operation after an hour.
@@ -423,7 +357,7 @@ fn user_data(machine: &Machine) -> Result<Option<String>, Error> {
 
 fn tags(machine: &Machine) -> Result<Vec<(String, String)>, Error> {
     let mut tags: Vec<(String, String)> = Vec::new();
-    for text in list(machine, TAG) {
+    for text in list(&machine.options, TAG) {
         let (key, value) = text
             .split_once(flavour::TAG_SEPARATOR)
             .unwrap_or((&text, ""));
@@ -446,74 +380,6 @@ fn tags(machine: &Machine) -> Result<Vec<(String, String)>, Error> {
     Ok(tags)
 }
 
-fn value_of<'o>(options: &'o Values, option: &str) -> Option<&'o Value> {
-    let (_, value) = options.iter().find(|(name, _)| name == option)?;
-    Some(value)
-}
-
-fn text_of(options: &Values, option: &str) -> Option<String> {
-    match value_of(options, option) {
-        Some(Value::Text(text)) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-        _ => None,
-    }
-}
-
-/// What an option names, by its name or id: by the option for its id alone if the flavour has such a one.
-fn thing_in(options: &Values, option: &str) -> Option<String> {
-    text_of(options, &id_option(option)).or_else(|| text_of(options, option))
-}
-
-/// Whether a switch is on.
-pub(crate) fn is_on_in(options: &Values, option: &str) -> bool {
-    value_of(options, option) == Some(&Value::Boolean(true))
-}
-
-fn value<'m>(machine: &'m Machine, option: &str) -> Option<&'m Value> {
-    value_of(&machine.options, option)
-}
-
-pub(crate) fn text(machine: &Machine, option: &str) -> Option<String> {
-    text_of(&machine.options, option)
-}
-
-/// A text as it is; nothing if it is empty.
-pub(crate) fn contents<'m>(machine: &'m Machine, option: &str) -> Option<&'m str> {
-    match value(machine, option) {
-        Some(Value::Text(text)) if !text.is_empty() => Some(text),
-        _ => None,
-    }
-}
-
-fn thing(machine: &Machine, option: &str) -> Option<String> {
-    thing_in(&machine.options, option)
-}
-
-pub(crate) fn is_on(machine: &Machine, option: &str) -> bool {
-    is_on_in(&machine.options, option)
-}
-
-fn is_given(machine: &Machine, option: &str) -> bool {
-    value(machine, option) == Some(&Value::Withheld(true)) || thing(machine, option).is_some()
-}
-
-/// The items of a list, each once.
-fn list(machine: &Machine, option: &str) -> Vec<String> {
-    match value(machine, option) {
-        Some(Value::TextList(items)) => distinct(items.iter().map(String::as_str)),
-        _ => Vec::new(),
-    }
-}
-
-fn distinct<'t>(items: impl Iterator<Item = &'t str>) -> Vec<String> {
-    let mut list: Vec<String> = Vec::new();
-    for item in items.map(str::trim) {
-        if !item.is_empty() && !list.iter().any(|other| other == item) {
-            list.push(item.to_owned());
-        }
-    }
-    list
-}
-
 fn missing(option: &str) -> Error {
     let sentence =
         sentence(option).map_or_else(|| format!("Please specify --{option}."), str::to_owned);
@@ -533,7 +399,7 @@ mod tests {
 
     #[test]
     fn every_option_is_described() {
-        let description = description();
+        let description = crate::machine::describe();
         let prefix = format!("{}-", flavour::NAME);
         for option in &description.options {
             let OptionSpec {

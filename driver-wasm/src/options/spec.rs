@@ -1,8 +1,7 @@
-//! The options that every flavour of the driver has, and the description that a flavour's table of options makes.
+//! The options that every flavour of the driver has, and the rows of a flavour's table of options.
 
-use crate::cloudstack::Command;
 use crate::contract::types::OptionKind::{Certificates, Insecure, Integer, SshKey, Text, TextList};
-use crate::contract::types::{Description, OptionKind, OptionScope, OptionSpec};
+use crate::contract::types::{OptionKind, OptionScope, OptionSpec};
 use crate::flavour::{self, named};
 
 /// The option that holds the account's API key.
@@ -100,7 +99,7 @@ impl Row {
         self
     }
 
-    fn spec(&self) -> OptionSpec {
+    pub(crate) fn spec(&self) -> OptionSpec {
         OptionSpec {
             name: self.name.to_owned(),
             env: self.name.to_ascii_uppercase().replace('-', "_"),
@@ -134,16 +133,6 @@ pub(super) fn sentence(option: &str) -> Option<&'static str> {
     required
         .find(|(name, _)| *name == option)
         .map(|(_, sentence)| *sentence)
-}
-
-/// What the driver is and wants.
-pub fn description() -> Description {
-    Description {
-        name: flavour::NAME.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        options: flavour::OPTIONS.iter().map(Row::spec).collect(),
-        commands: Command::ALL.map(|c| c.name().to_owned()).to_vec(),
-    }
 }
 
 /// The rows of options that are the same in every flavour, or nearly so.
