@@ -29,9 +29,32 @@ const MAX_SNIPPET: usize = 120;
 /// The largest page that CloudStack allows, unless it is configured otherwise.
 const PAGE_SIZE: usize = 500;
 
-/// A parameter of a call: its name, all lower case, and its value. Names in lower case are signed alike by all
-/// versions.
+/// A parameter of a call: its name, and its value.
 pub(super) type Param<'p> = (&'p str, &'p str);
+
+/// Parameters of a call: their names, all lower case, and their values. Names in lower case are signed alike by all versions.
+#[derive(Clone)]
+pub(super) struct Params<'p>(Vec<(&'p str, String)>);
+
+impl<'p> Params<'p> {
+    pub(super) fn of(params: &[Param<'p>]) -> Self {
+        let owned = params
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()));
+        Self(owned.collect())
+    }
+
+    /// The same parameters, and one that is left out where it has no value.
+    pub(super) fn option(mut self, name: &'p str, value: Option<impl ToString>) -> Self {
+        self.0.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+
+    /// The same parameters, and one with several values, which is left out where there are none.
+    pub(super) fn list(self, name: &'p str, values: &[&str]) -> Self {
+        self.option(name, (!values.is_empty()).then(|| values.join(",")))
+    }
+}
 
 /// Calls the API that the machine's options name.
 pub(crate) struct Client<'h> {
@@ -78,7 +101,7 @@ impl<'h> Client<'h> {
     fn call(
         &self,
         command: Command,
-        params: &[Param<'_>],
+        params: &Params<'_>,
         take: &mut dyn FnMut(Members<'_>) -> Result<(), Malformed>,
     ) -> Result<(), Error> {
         let is_get = self.uses_get_only || command.is_read();
@@ -115,7 +138,7 @@ impl<'h> Client<'h> {
     pub(super) fn fetch<T: Model>(
         &self,
         command: Command,
-        params: &[Param<'_>],
+        params: &Params<'_>,
     ) -> Result<T, Error> {
         self.call_for(command, params, T::read)
     }
@@ -124,7 +147,7 @@ impl<'h> Client<'h> {
     pub(super) fn fetch_member<T: Model>(
         &self,
         command: Command,
-        params: &[Param<'_>],
+        params: &Params<'_>,
         member: &'static str,
     ) -> Result<T, Error> {
         self.call_for(command, params, |answer| T::read(answer.object(member)?))
@@ -134,7 +157,7 @@ impl<'h> Client<'h> {
     pub(super) fn list<T: Model>(
         &self,
         command: Command,
-        params: &[Param<'_>],
+        params: &Params<'_>,
         member: &'static str,
     ) -> Result<Vec<T>, Error> {
         self.call_for(command, params, |answer| answer.list(member))
@@ -144,7 +167,7 @@ impl<'h> Client<'h> {
     pub(super) fn call_for<T>(
         &self,
         command: Command,
-        params: &[Param<'_>],
+        params: &Params<'_>,
         read: impl Fn(Members<'_>) -> Result<T, Malformed>,
     ) -> Result<T, Error> {
         let mut result = None;
@@ -160,7 +183,7 @@ impl<'h> Client<'h> {
     pub(super) fn list_all<T: Model>(
         &self,
         command: Command,
-        params: &[Param<'_>],
+        params: &Params<'_>,
         member: &'static str,
     ) -> Result<Vec<T>, Error> {
         let mut items = Vec::new();
@@ -175,7 +198,7 @@ impl<'h> Client<'h> {
     pub(super) fn rows(
         &self,
         command: Command,
-        params: &[Param<'_>],
+        params: &Params<'_>,
         member: &'static str,
         read: &mut dyn FnMut(Members<'_>) -> Result<(), Malformed>,
     ) -> Result<(), Error> {
@@ -183,12 +206,8 @@ impl<'h> Client<'h> {
         let mut number: usize = 1;
         let mut items: usize = 0;
         loop {
-            let (page_text, size_text) = (number.to_string(), page_size.to_string());
-            let mut paged = params.to_vec();
-            paged.extend([
-                ("page", page_text.as_str()),
-                ("pagesize", size_text.as_str()),
-            ]);
+            let paged = params.clone().option("page", Some(number));
+            let paged = paged.option("pagesize", Some(page_size));
             let (mut received, mut total) = (0, None);
             let called = self.call(command, &paged, &mut |answer| {
                 // `count` is the number of items in all. Should it be wrong, pages still end.
@@ -215,16 +234,14 @@ impl<'h> Client<'h> {
     }
 }
 
-fn request(command: Command, params: &[Param<'_>], is_get: bool) -> Request {
-    let params: Vec<_> = [("command", command.name())]
-        .iter()
-        .chain(params)
-        .chain(&[("response", "json")])
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+fn request(command: Command, params: &Params<'_>, is_get: bool) -> Request {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut all = vec![pair("command", command.name())];
+    all.extend(params.0.iter().map(|(name, value)| pair(name, value)));
+    all.push(pair("response", "json"));
     let (method, query, body) = match is_get {
-        true => (Method::Get, params, None),
-        false => (Method::Post, Vec::new(), Some(Body::Form(params))),
+        true => (Method::Get, all, None),
+        false => (Method::Post, Vec::new(), Some(Body::Form(all))),
     };
     Request {
         endpoint: ENDPOINT.to_owned(),

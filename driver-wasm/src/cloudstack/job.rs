@@ -1,5 +1,6 @@
 //! Asynchronous jobs: most commands that change something only begin it.
 
+use super::client::Params;
 use super::model::AsyncJob;
 use super::{Client, Command, Error, Refusal, Stage};
 
@@ -53,9 +54,10 @@ pub(super) fn wait(
     limit: u64,
 ) -> Result<(), Error> {
     let mut backoff = Backoff::new(client, limit);
+    let params = Params::of(&[("jobid", job_id)]);
     let mut last_answer = client.host().now();
     while backoff.pause(client)? {
-        let job = client.fetch(Command::QueryAsyncJobResult, &[("jobid", job_id)]);
+        let job = client.fetch(Command::QueryAsyncJobResult, &params);
         match job {
             Ok(job) => {
                 last_answer = client.host().now();

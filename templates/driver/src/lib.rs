@@ -329,9 +329,18 @@ fn call(
     let end = clock::now() + OUTAGE;
     loop {
         let failure = match http::send(&request) {
+            // The host holds the next call back for as long as the server wants that.
+            Ok(response) if response.status == 429 && clock::now() < end => {
+                pause(100).map_err(Failure::Told)?;
+                continue;
+            }
             Ok(response) => return read(response.status, &response.body),
             Err(failure) => failure,
         };
+        let is_passing = matches!(
+            failure.kind,
+            FailureKind::Unreachable | FailureKind::TimedOut
+        );
         let kind = match failure.kind {
             FailureKind::Refused => ErrorKind::Internal,
             FailureKind::Unreachable | FailureKind::Tls => ErrorKind::Unreachable,
@@ -340,7 +349,6 @@ fn call(
         };
         let error = error(kind, failure.message);
         let is_safe = method == Method::Get || !failure.request_sent;
-        let is_passing = matches!(kind, ErrorKind::Unreachable | ErrorKind::TimedOut);
         if is_safe && is_passing && clock::now() < end {
             pause(1_000).map_err(Failure::Told)?;
         } else if failure.request_sent {
