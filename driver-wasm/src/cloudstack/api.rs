@@ -850,7 +850,6 @@ mod tests {
         assert_eq!(called, listed.into_iter().collect());
     }
 
-    /// The facts about CloudStack's API lie beside the project, or not at all.
     #[test]
     fn every_parameter_is_one_of_cloudstacks() {
         let path = concat!(

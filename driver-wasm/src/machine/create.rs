@@ -3,7 +3,7 @@
 //! Before each call that makes something, what is needed to find that again is saved. So nothing has to be undone here:
 //! `remove`, which the host calls when this fails, is cancelled or is killed, finds it all.
 
-use super::network::{self, Way};
+use super::network::{self, Exposure};
 use super::resolve::{self, Choice, Networks};
 use super::saved::Saved;
 use super::status::Access;
@@ -99,7 +99,7 @@ pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types
     let vm = creation.deploy(group_ids, &mut saved, &mut steps)?;
 
     let tagging = creation.begin_tagging(&vm, &mut saved)?;
-    let way = Way {
+    let exposure = Exposure {
         cloud: &creation.cloud,
         settings: &settings,
         marks: &creation.marks,
@@ -107,7 +107,7 @@ pub fn create(host: &dyn Host, machine: &Machine) -> Result<MachineStatus, types
         is_swarm_master: machine.swarm_master,
         ssh_port: creation.ssh_port,
     };
-    let address = way.open(
+    let address = exposure.open(
         &vm,
         creation.choice.networks.main(),
         creation.choice.public_address.as_ref(),
@@ -365,11 +365,8 @@ impl Creation<'_> {
         vm: &VirtualMachine,
         saved: &mut Saved,
     ) -> Result<Vec<String>, types::Error> {
-        let volumes = self.cloud.data_volumes(Some(&vm.id));
-        let what = "The data disk is not known, and will not be removed with the machine";
-        let Some(volumes) = optional(&self.cloud, what, volumes)? else {
-            return Ok(Vec::new());
-        };
+        // Without them a removal could not tell them from the user's, so that the creation fails where they are not known.
+        let volumes = self.cloud.data_volumes(Some(&vm.id))?;
         let ids: Vec<_> = volumes.into_iter().map(|volume| volume.id).collect();
         saved.set_data_volumes(&ids);
         saved.store(self.cloud.host())?;

@@ -38,7 +38,7 @@ enum Role {
 }
 
 /// What leads to a machine.
-pub(super) struct Way<'w> {
+pub(super) struct Exposure<'w> {
     pub(super) cloud: &'w Cloud<'w>,
     pub(super) settings: &'w Settings,
     pub(super) marks: &'w [(&'w str, &'w str)],
@@ -103,7 +103,7 @@ pub(super) fn is_direct(settings: &Settings, network: Option<&Network>) -> bool 
     }
 }
 
-impl Way<'_> {
+impl Exposure<'_> {
     /// Has the machine reached, as its options and its network say, and tells at which address. What is made for that is
     /// saved before.
     pub(super) fn open(
@@ -136,7 +136,7 @@ impl Way<'_> {
         let address = self.address(network, public_address, saved)?;
         if self.settings.address.behind_nat() == AddressMode::StaticNat {
             step(&format!("Connecting the address {}", address.ipaddress));
-            self.connect(&address, vm, network, saved)?;
+            self.enable_static_nat(&address, vm, network, saved)?;
         } else {
             step(&format!("Forwarding ports on {}", address.ipaddress));
             self.forward(&address, vm, network, saved)?;
@@ -192,7 +192,7 @@ impl Way<'_> {
     }
 
     /// Has the address lead to the machine alone.
-    fn connect(
+    fn enable_static_nat(
         &self,
         address: &PublicIpAddress,
         vm: &VirtualMachine,
@@ -207,11 +207,11 @@ impl Way<'_> {
             return Ok(());
         }
         let ports = ports(self.settings, self.ssh_port, self.is_swarm_master);
-        self.let_in(address, &ports, saved)
+        self.open_firewall(address, &ports, saved)
     }
 
     /// Makes firewall rules for ports of an address, apart from those that are open already.
-    fn let_in(
+    fn open_firewall(
         &self,
         address: &PublicIpAddress,
         ports: &[Ports],
@@ -313,7 +313,7 @@ impl Way<'_> {
         saved.store(self.cloud.host())?;
         if !self.opens_firewall(network) && !network.is_vpc_tier() {
             let ports: Vec<_> = made.iter().map(|(_, ports)| *ports).collect();
-            self.let_in(address, &ports, saved)?;
+            self.open_firewall(address, &ports, saved)?;
         }
         Ok(())
     }

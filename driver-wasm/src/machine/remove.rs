@@ -101,7 +101,7 @@ impl Removal<'_> {
                 self.delete_volumes(volumes);
             }
             Vm::Gone(_) => {
-                self.tell_of_detached_volumes();
+                self.report_detached_volumes();
                 self.delete_volumes(self.saved.doomed_volumes());
             }
             Vm::Unknown => {
@@ -142,7 +142,7 @@ impl Removal<'_> {
     fn give_up_address(&mut self, vm: &Vm) {
         if let Some(known) = self.saved.address_requested() {
             let known: Vec<_> = known.into_iter().map(str::to_owned).collect();
-            self.tell_of_new_addresses(vm, &known);
+            self.report_unclaimed_addresses(vm, &known);
         }
         let address_id = self.saved.address_id().map(str::to_owned);
         if let Some(id) = address_id
@@ -218,7 +218,7 @@ impl Removal<'_> {
 
     /// An address whose acquisition was not answered may be the machine's, or one that somebody else acquired at the
     /// same time: CloudStack gives no means to tell. So the user has to decide, and is told once.
-    fn tell_of_new_addresses(&mut self, vm: &Vm, known: &[String]) {
+    fn report_unclaimed_addresses(&mut self, vm: &Vm, known: &[String]) {
         let (Vm::There(vm_id) | Vm::Gone(Some(vm_id))) = vm else {
             return;
         };
@@ -390,7 +390,7 @@ impl Removal<'_> {
 
     /// Without the virtual machine nobody can tell whether the data disks that were made with it are wanted: the user may have
     /// taken them from it. So the user has to decide.
-    fn tell_of_detached_volumes(&self) {
+    fn report_detached_volumes(&self) {
         let own = self.saved.data_volumes().unwrap_or_default();
         if own.is_empty() || !flavour::deletes_volumes(self.machine) {
             return;
@@ -428,7 +428,7 @@ impl Removal<'_> {
             Ok(Some(group)) => self.cloud.delete_security_group(&group.id),
             Err(error) => Err(error),
         };
-        if !self.is_kept_by_the_dead(&deleted, &what()) {
+        if !self.is_held_by_destroyed_vm(&deleted, &what()) {
             self.check(deleted, what);
         }
     }
@@ -455,13 +455,13 @@ impl Removal<'_> {
             Err(error) => return self.check(Err(error), what),
         }
         let deleted = self.cloud.delete_network(&network.id);
-        if !self.is_kept_by_the_dead(&deleted, &what()) {
+        if !self.is_held_by_destroyed_vm(&deleted, &what()) {
             self.check(deleted, what);
         }
     }
 
     /// Whether something cannot be deleted for no other reason than that CloudStack has yet to expunge the machine.
-    fn is_kept_by_the_dead<T>(&self, deleted: &Result<T, Error>, what: &str) -> bool {
+    fn is_held_by_destroyed_vm<T>(&self, deleted: &Result<T, Error>, what: &str) -> bool {
         if self.is_expunged || !matches!(deleted, Err(Error::Refused(_))) {
             return false;
         }

@@ -129,12 +129,12 @@ impl Saved {
         self.flag(DEPLOY_REQUESTED)
     }
 
-    /// The id of the public address whose ports are forwarded.
+    /// The id of the public address by which the machine is reached.
     pub(crate) fn address_id(&self) -> Option<&str> {
         self.text(ADDRESS_ID)
     }
 
-    /// The public address whose ports are forwarded.
+    /// The public address by which the machine is reached.
     pub(crate) fn address(&self) -> Option<&str> {
         self.text(ADDRESS)
     }

@@ -11,7 +11,7 @@ use crate::options;
 /// machines of the account, and of each of their projects.
 pub fn status(host: &dyn Host, machines: &[Machine]) -> Vec<Result<MachineStatus, types::Error>> {
     let is_single = machines.len() == 1;
-    let mut surveys: Vec<Survey<'_>> = Vec::new();
+    let mut surveys: Vec<Snapshot<'_>> = Vec::new();
     let mut one = |machine: &Machine| {
         let saved = Saved::of(machine)?;
         let project = saved.project_id();
@@ -22,7 +22,7 @@ pub fn status(host: &dyn Host, machines: &[Machine]) -> Vec<Result<MachineStatus
             Some(index) => surveys.swap_remove(index),
             None => {
                 let cloud = cloud_of(host, &machine.options, project);
-                Survey::begin(cloud, project, is_single)
+                Snapshot::begin(cloud, project, is_single)
             }
         };
         let status = survey.status(machine, &saved, is_single);
@@ -67,7 +67,7 @@ impl Access {
 }
 
 /// The machines of a project, or of the account.
-struct Survey<'h> {
+struct Snapshot<'h> {
     cloud: Cloud<'h>,
     project: Option<String>,
     /// In the order of their ids.
@@ -79,7 +79,7 @@ struct Survey<'h> {
 #[derive(Default)]
 struct Rules(Option<Vec<PortForwardingRule>>);
 
-impl<'h> Survey<'h> {
+impl<'h> Snapshot<'h> {
     fn begin(cloud: Cloud<'h>, project: Option<&str>, is_single: bool) -> Self {
         let mut vms = match is_single {
             true => Ok(Vec::new()),

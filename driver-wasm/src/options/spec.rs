@@ -54,7 +54,7 @@ pub const AFFINITY_GROUP: &str = named!("affinity-group");
 pub const SECURITY_GROUP: &str = named!("security-group");
 /// The option that names the group that the machine is shown in.
 pub const GROUP: &str = named!("group");
-/// The option that limits how long a machine may take to be made.
+/// The option that limits how long the virtual machine may take to start, in seconds.
 pub const TIMEOUT: &str = named!("timeout");
 
 /// An option, as a flavour's table has it.

@@ -174,7 +174,7 @@ def read(path, member, query=()):
 
 
 def change(method, path, body=None):
-    """A change that may be lost without harm: what follows looks whether it has come about."""
+    """A change; if its answer is lost, that is told as an error."""
     try:
         return send(method, path, body=body)
     except Lost as lost:

@@ -1,6 +1,6 @@
 //! Whatever a cloud answers, an operation of the driver ends, with an outcome that can be shown and saved.
 //!
-//! An input is a line with a character for the operation and the zone, and what is saved of the machine; and after it the
+//! An input is a line with a character for the operation and the zone, or for what is to be listed, and what is saved of the machine; and after it the
 //! answers of the cloud, each on a line: the HTTP status and the body, or `lost` or `unsent` where none comes. A request
 //! gets the first answer that is left and names its command, or else the first that names none, or else its command's
 //! last one again.
@@ -28,6 +28,9 @@ const MAX_SHOWN: usize = 4_096;
 
 /// The most bytes of what is saved, as in the host.
 const MAX_SAVED: usize = 256 * 1024;
+
+/// How many of the characters that an input begins with choose an operation; the others choose a listing.
+const OPERATIONS: u8 = 20;
 
 /// An advanced and a basic one of the simulated cloud, from which the first inputs were recorded.
 const ZONES: [&str; 2] = ["uk-london-1", "uk-basic-1"];
@@ -180,6 +183,27 @@ fn told(status: MachineStatus) {
     );
 }
 
+/// Has the driver list what one of its options can name, or the account's limits. Whether it succeeds.
+fn lists(script: &Script<'_>, listing: u8) -> bool {
+    let options = machine(ZONES[0], "{}").options;
+    let listable = machine::listable();
+    let outcome = match listable.get(usize::from(listing) % (listable.len() + 1)) {
+        Some(of) => {
+            let candidates = machine::candidates(script, &options, &of.option_name);
+            candidates.map(|candidates| {
+                let mut columns = candidates.iter().map(|candidate| candidate.details.len());
+                assert!(
+                    columns
+                        .into_iter()
+                        .all(|columns| columns == of.columns.len())
+                );
+            })
+        }
+        None => machine::limits(script, &options).map(drop),
+    };
+    look(outcome)
+}
+
 /// Runs an operation against a cloud that gives these answers. Whether it succeeds.
 pub fn operates(data: &[u8]) -> bool {
     let mut lines = data.split(|byte| *byte == b'\n');
@@ -192,7 +216,10 @@ pub fn operates(data: &[u8]) -> bool {
         now: Cell::new(1_000_000),
     };
     let choice = operation.wrapping_sub(b'0');
-    let zone = ZONES[usize::from(choice / 10) % ZONES.len()];
+    if let Some(listing) = choice.checked_sub(OPERATIONS) {
+        return lists(&script, listing);
+    }
+    let zone = ZONES[usize::from(choice / 10)];
     let machine = machine(zone, &String::from_utf8_lossy(saved));
     let outcome = match choice % 10 {
         0 => machine::check(&script, &machine),

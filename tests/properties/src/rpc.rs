@@ -88,13 +88,7 @@ pub fn answers(data: &[u8]) -> usize {
     let mut values = 0;
     loop {
         match decoder.next_value() {
-            Ok(Some(value)) => {
-                let is_header = values % 2 == 0;
-                assert!(
-                    !is_header || !value.text_field("ServiceMethod").is_empty() || ended.calls > 0
-                );
-                values += 1;
-            }
+            Ok(Some(_)) => values += 1,
             // The connection was closed before the last answer was out.
             Ok(None) | Err(Error::Truncated) => break,
             Err(error) => panic!("{error}: {answers:x?}"),

@@ -34,7 +34,7 @@ use contract::machine::driver::types::{
 };
 use machine::Server;
 
-/// The options' names, and those of the members that keep their values.
+/// The options' names.
 const ENDPOINT: &str = "hetzner-endpoint";
 const TOKEN: &str = "hetzner-token";
 const SERVER_TYPE: &str = "hetzner-server-type";
