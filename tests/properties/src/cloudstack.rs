@@ -191,12 +191,9 @@ fn lists(script: &Script<'_>, listing: u8) -> bool {
         Some(of) => {
             let candidates = machine::candidates(script, &options, &of.option_name);
             candidates.map(|candidates| {
-                let mut columns = candidates.iter().map(|candidate| candidate.details.len());
-                assert!(
-                    columns
-                        .into_iter()
-                        .all(|columns| columns == of.columns.len())
-                );
+                for candidate in candidates {
+                    assert_eq!(candidate.details.len(), of.columns.len());
+                }
             })
         }
         None => machine::limits(script, &options).map(drop),
