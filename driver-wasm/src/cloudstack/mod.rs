@@ -21,10 +21,10 @@ mod command;
 mod error;
 mod job;
 mod lenient;
+mod listing;
 mod model;
 
-pub(crate) use api::Cloud;
-pub(crate) use api::{Deployment, Forwarding, Listing};
+pub(crate) use api::{Cloud, Deployment, Forwarding};
 pub(crate) use client::Client;
 pub(crate) use command::Command;
 pub(crate) use error::{Error, Refusal, Stage};
@@ -32,6 +32,7 @@ pub(crate) use job::Backoff;
 #[cfg(test)]
 pub(crate) use lenient::model;
 pub(crate) use lenient::{Malformed, Members, Model};
+pub(crate) use listing::Listing;
 pub(crate) use model::{
     Created, DiskOffering, FirewallRule, Item, Network, NetworkOffering, Nic, PortForwardingRule,
     PublicIpAddress, ServiceOffering, SshKeyPair, Submitted, Tags, Template, VirtualMachine,
