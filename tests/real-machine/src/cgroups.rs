@@ -118,10 +118,44 @@ fn start_time(id: u32) -> Option<u64> {
     }
 }
 
-/// Makes a directory for control groups below another one.
-pub(crate) fn make(parent: &Path, name: &str) -> io::Result<PathBuf> {
-    let directory = parent.join(name);
-    fs::create_dir(&directory)?;
+/// Directories of control groups, which are removed when this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct ControlGroups(Vec<PathBuf>);
+
+impl ControlGroups {
+    /// Makes a directory of that name below each of the parents; or none, if one of them cannot be made.
+    pub(crate) fn below<'p>(
+        parents: impl IntoIterator<Item = &'p Path>,
+        name: &str,
+    ) -> io::Result<Self> {
+        let mut groups = Self::default();
+        for parent in parents {
+            let directory = parent.join(name);
+            fs::create_dir(&directory)?;
+            groups.0.push(directory.clone());
+            prepare(parent, &directory)?;
+        }
+        Ok(groups)
+    }
+
+    /// The directories, in the order of their parents.
+    pub(crate) fn directories(&self) -> &[PathBuf] {
+        &self.0
+    }
+}
+
+impl Drop for ControlGroups {
+    fn drop(&mut self) {
+        for group in &self.0 {
+            if !remove(group) {
+                eprintln!("real-machine: {} is still in use", group.display());
+            }
+        }
+    }
+}
+
+/// Has a new directory of control groups offer what the one above it has.
+fn prepare(parent: &Path, directory: &Path) -> io::Result<()> {
     // In version 1 a new group has no processors and no memory to run on, and takes in nobody.
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let (from, to) = (parent.join(file), directory.join(file));
@@ -139,11 +173,11 @@ pub(crate) fn make(parent: &Path, name: &str) -> io::Result<PathBuf> {
             );
         }
     }
-    Ok(directory)
+    Ok(())
 }
 
 /// Removes a directory of control groups with those below it, once the processes in it are gone. Tells whether it is gone.
-pub(crate) fn remove(directory: &Path) -> bool {
+fn remove(directory: &Path) -> bool {
     wait_until(Duration::from_secs(5), || remove_now(directory))
 }
 
@@ -222,6 +256,32 @@ mod tests {
                 .contains("systemd")
         );
         assert!(parse("0::/\n", "").unwrap_err().contains("mounted"));
+    }
+
+    #[test]
+    fn where_one_group_cannot_be_made_none_is_left() {
+        let place = tempfile::tempdir().unwrap();
+        let (first, second) = (place.path().join("first"), place.path().join("second"));
+        fs::create_dir(&first).unwrap();
+        let parents = || [first.as_path(), second.as_path()];
+        ControlGroups::below(parents(), "guest.1").unwrap_err();
+        assert!(!first.join("guest.1").exists());
+
+        // One that was there before is not this one's.
+        fs::create_dir_all(second.join("guest.1")).unwrap();
+        ControlGroups::below(parents(), "guest.1").unwrap_err();
+        assert!(second.join("guest.1").exists() && !first.join("guest.1").exists());
+        let groups = ControlGroups::below(parents(), "guest.2").unwrap();
+        assert_eq!(
+            groups.directories(),
+            parents().map(|parent| parent.join("guest.2"))
+        );
+        drop(groups);
+        assert!(
+            parents()
+                .iter()
+                .all(|parent| !parent.join("guest.2").exists())
+        );
     }
 
     #[test]

@@ -64,14 +64,22 @@ impl Drop for Post {
     }
 }
 
+/// A connection that is passed on.
+struct Connection {
+    network: String,
+    guest: Ipv4Addr,
+    /// The guest's end.
+    stream: TcpStream,
+}
+
 type Posts = HashMap<Port, Post>;
-type Open = Arc<Mutex<HashMap<u64, (Ipv4Addr, TcpStream)>>>;
+type Open = Arc<Mutex<HashMap<u64, Connection>>>;
 
 /// All that is passed on.
 pub(crate) struct Forwarder {
     find: FindNetwork,
     posts: Mutex<Posts>,
-    /// The guests' ends of the connections that are open.
+    /// The connections that are open.
     open: Open,
 }
 
@@ -186,10 +194,12 @@ impl Forwarder {
         Ok(post)
     }
 
-    /// Cuts the connections to a guest that is gone, which would otherwise hang.
-    pub(crate) fn cut(&self, guest: Ipv4Addr) {
-        for (_, stream) in lock(&self.open).values().filter(|(to, _)| *to == guest) {
-            let _ = stream.shutdown(Shutdown::Both);
+    /// Cuts the connections to a guest that is gone, which would otherwise hang. Another network may have the same addresses.
+    pub(crate) fn cut(&self, network: &str, guest: Ipv4Addr) {
+        for connection in lock(&self.open).values() {
+            if connection.network == network && connection.guest == guest {
+                let _ = connection.stream.shutdown(Shutdown::Both);
+            }
         }
     }
 }
@@ -247,7 +257,12 @@ fn pass(client: &TcpStream, target: &Target, namespace: &File, open: &Open) {
             let key = (0..)
                 .find(|key| !open.contains_key(key))
                 .unwrap_or_default();
-            open.insert(key, (target.guest, guest.try_clone()?));
+            let connection = Connection {
+                network: target.network.clone(),
+                guest: target.guest,
+                stream: guest.try_clone()?,
+            };
+            open.insert(key, connection);
             key
         };
         thread::scope(|scope| {
@@ -299,4 +314,37 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream) {
         let _ = from.shutdown(Shutdown::Both);
     }
     let _ = to.shutdown(Shutdown::Write);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn a_guest_that_is_gone_takes_no_connection_of_another_network_with_it() {
+        let forwarder = Forwarder::new(Arc::new(|_| None));
+        let guest = Ipv4Addr::new(10, 1, 1, 10);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = |key, network: &str| {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let network = network.to_owned();
+            lock(&forwarder.open).insert(
+                key,
+                Connection {
+                    network,
+                    guest,
+                    stream,
+                },
+            );
+            listener.accept().unwrap().0
+        };
+        let (mut gone, mut there) = (connect(0, "a"), connect(1, "b"));
+        there.set_nonblocking(true).unwrap();
+        forwarder.cut("a", guest);
+        assert_eq!(gone.read(&mut [0]).unwrap(), 0);
+        let error = there.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
 }

@@ -9,8 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::cgroups::ControlGroups;
 use crate::router::command_at;
-use crate::{Image, Kind, cgroups, lock, run, wait_until};
+use crate::{Image, Kind, lock, run, wait_until};
 
 const BOOT: &str = include_str!("../guest/boot.sh");
 const ROOT: &str = include_str!("../guest/root.sh");
@@ -59,6 +60,8 @@ struct State {
     init: Option<u32>,
     /// Where QEMU takes orders.
     monitor: Option<ChildStdin>,
+    /// How often it has been tried to start it.
+    boots: u32,
     /// How often it has been started.
     starts: u32,
     /// Whether it is to start anew when it ends with a reboot.
@@ -208,10 +211,8 @@ impl Machine {
 
     /// Runs it, and runs it anew as long as it ends with a reboot and is wanted.
     fn watch(&self) {
-        let mut number = 0;
         loop {
-            number += 1;
-            let ended = self.boot(number);
+            let ended = self.boot();
             (self.on_end)();
             let mut state = lock(&self.state);
             state.init = None;
@@ -233,18 +234,23 @@ impl Machine {
     }
 
     /// Runs it once. It is process 1 of its own, so that all of it is gone when that has ended.
-    fn boot(&self, number: u32) -> Result<ExitStatus, String> {
+    fn boot(&self) -> Result<ExitStatus, String> {
         let plan = &self.plan;
+        // No two boots share their control groups: those of the last one may still be in use.
+        let number = {
+            let mut state = lock(&self.state);
+            state.boots += 1;
+            state.boots
+        };
         let console_path = plan.directory.join("console");
         let console = File::create(&console_path).map_err(|error| error.to_string())?;
         let name = plan.directory.file_name().unwrap_or_default();
         let name = format!("{}.{number}", name.to_string_lossy());
-        let mut groups = Vec::new();
-        for group in &plan.groups {
-            let group = cgroups::make(group, &name);
-            groups.push(group.map_err(|error| format!("no control group: {error}"))?);
-        }
+        let parents = plan.groups.iter().map(PathBuf::as_path);
+        let groups = ControlGroups::below(parents, &name)
+            .map_err(|error| format!("no control group: {error}"))?;
         let lines: Vec<_> = groups
+            .directories()
             .iter()
             .map(|group| group.display().to_string())
             .collect();
@@ -252,17 +258,13 @@ impl Machine {
             Kind::Namespaces => self.namespaces(),
             Kind::Qemu => self.qemu()?,
         };
-        let result = command
+        command
             .env("CGROUPS", lines.join("\n"))
             .stdout(console.try_clone().map_err(|error| error.to_string())?)
             .stderr(console)
             .spawn()
             .map_err(|error| format!("cannot run a guest: {error}"))
-            .and_then(|child| self.follow(child, &console_path));
-        for group in &groups {
-            cgroups::remove(group);
-        }
-        result
+            .and_then(|child| self.follow(child, &console_path))
     }
 
     /// What starts it in namespaces.

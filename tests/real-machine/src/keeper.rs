@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use crate::{Error, Kind, cgroups};
+use crate::cgroups::{self, ControlGroups};
+use crate::{Error, Kind};
 
 /// Runs a laboratory until its standard input ends, and removes its control groups then.
 ///
@@ -14,41 +15,31 @@ pub fn keep(image: &Path, kind: Kind) -> Result<ExitCode, Error> {
     let hierarchies = cgroups::hierarchies().map_err(Error::CannotRun)?;
     cgroups::sweep(&hierarchies);
     let name = cgroups::own_name().map_err(Error::file("/proc"))?;
-    let mut groups = Vec::new();
-    let result = hierarchies.iter().try_for_each(|hierarchy| {
-        let made = cgroups::make(&hierarchy.directory, &name);
-        groups.push(made.map_err(Error::file(&hierarchy.directory))?);
-        Ok(())
-    });
-    let result = result.and_then(|()| {
-        let program = std::env::current_exe().map_err(Error::program("itself"))?;
-        let mut laboratory = Command::new("unshare");
+    let parents = hierarchies.iter().map(|row| row.directory.as_path());
+    let groups = ControlGroups::below(parents, &name)
+        .map_err(|error| Error::CannotRun(format!("no control group: {error}")))?;
+    let program = std::env::current_exe().map_err(Error::program("itself"))?;
+    let mut laboratory = Command::new("unshare");
+    laboratory
+        .args([
+            "--mount",
+            "--propagation",
+            "private",
+            "--pid",
+            "--mount-proc",
+        ])
+        .args(["--fork", "--kill-child=KILL"])
+        .arg(program)
+        .args(["lab", "--kind", kind.name(), "--image"])
+        .arg(image);
+    for (hierarchy, group) in hierarchies.iter().zip(groups.directories()) {
+        laboratory.arg("--group").arg(group);
+        let name = hierarchy.name.as_deref().unwrap_or_default();
         laboratory
-            .args([
-                "--mount",
-                "--propagation",
-                "private",
-                "--pid",
-                "--mount-proc",
-            ])
-            .args(["--fork", "--kill-child=KILL"])
-            .arg(program)
-            .args(["lab", "--kind", kind.name(), "--image"])
-            .arg(image);
-        for (hierarchy, group) in hierarchies.iter().zip(&groups) {
-            laboratory.arg("--group").arg(group);
-            let name = hierarchy.name.as_deref().unwrap_or_default();
-            laboratory
-                .arg("--hierarchy")
-                .arg(format!("{name} {}", hierarchy.options));
-        }
-        laboratory.status().map_err(Error::program("unshare"))
-    });
-    for group in &groups {
-        if !cgroups::remove(group) {
-            eprintln!("real-machine: {} is still in use", group.display());
-        }
+            .arg("--hierarchy")
+            .arg(format!("{name} {}", hierarchy.options));
     }
-    let code = result?.code().and_then(|code| u8::try_from(code).ok());
+    let status = laboratory.status().map_err(Error::program("unshare"))?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }

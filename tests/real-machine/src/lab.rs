@@ -180,8 +180,12 @@ impl Lab {
             cables,
         };
         let forwarder = Arc::clone(&self.forwarder);
-        let addresses: Vec<_> = guest.nics.iter().map(|nic| inside(nic.address)).collect();
-        let cut = move || addresses.iter().for_each(|address| forwarder.cut(*address));
+        let nics = guest.nics.clone();
+        let cut = move || {
+            for nic in &nics {
+                forwarder.cut(&nic.network, inside(nic.address));
+            }
+        };
         let machine = Arc::new(Machine::new(plan, Box::new(cut))?);
         let known = Known {
             machine: Arc::clone(&machine),

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Error, Kind, cgroups, run};
+use crate::cgroups::{self, ControlGroups};
+use crate::{Error, Kind, run};
 
 /// What the scripts call.
 const PROGRAMS: [&str; 9] = [
@@ -69,11 +70,9 @@ fn obstacle(directory: &Path, kind: Kind) -> Result<(), String> {
     let hierarchies = cgroups::hierarchies()?;
     let name = cgroups::own_name().map_err(|error| error.to_string())?;
     cgroups::sweep(&hierarchies);
-    for hierarchy in &hierarchies {
-        let made = cgroups::make(&hierarchy.directory, &format!("{name}.probe"))
-            .map_err(|error| format!("no control group can be made: {error}"))?;
-        cgroups::remove(&made);
-    }
+    let parents = hierarchies.iter().map(|row| row.directory.as_path());
+    ControlGroups::below(parents, &format!("{name}.probe"))
+        .map_err(|error| format!("no control group can be made: {error}"))?;
     fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let namespaces = ["--pid", "--net", "--uts", "--ipc", "--cgroup"];
     run(Command::new("timeout")
