@@ -64,7 +64,7 @@ fn parse(bytes: &[u8]) -> Option<(usize, Option<Request>)> {
         let found = headers.find(|header| header.name.eq_ignore_ascii_case(name));
         found.and_then(|header| std::str::from_utf8(header.value).ok())
     };
-    let body_length = header("content-length").map_or(0, |text| text.parse().unwrap_or(0));
+    let body_length = header("content-length").map_or(0_usize, |text| text.parse().unwrap_or(0));
     let target = head.path.unwrap_or_default();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
@@ -76,7 +76,7 @@ fn parse(bytes: &[u8]) -> Option<(usize, Option<Request>)> {
         authorization: header("authorization").unwrap_or_default().to_owned(),
         body: serde_json::from_slice(&bytes[head_length..]).unwrap_or_default(),
     });
-    Some((head_length + body_length, request))
+    Some((head_length.saturating_add(body_length), request))
 }
 
 /// Decodes a part of a URL.
@@ -101,6 +101,13 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// `null` if it has no body.
     pub(crate) body: Value,
+}
+
+impl Answer {
+    /// An answer with a JSON object.
+    pub(crate) fn new(status: u16, body: Value) -> Self {
+        Self { status, body }
+    }
 }
 
 pub(crate) fn write(stream: &mut TcpStream, answer: &Answer) -> io::Result<()> {

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::Answer;
 use world::World;
 
 /// The token of the only project.
@@ -89,8 +88,14 @@ impl Hetzner {
         TOKEN
     }
 
-    /// Has the next requests with that method and path go wrong, one after the other.
+    /// Has the next request with that method and path go wrong; several faults are taken in the order in which they were ordered.
+    ///
+    /// # Panics
+    ///
+    /// If the API has no such request, so that it would never come.
     pub fn fault(&self, request: &str, fault: Fault) {
+        let is_known = world::REQUESTS.contains(&request);
+        assert!(is_known, "there is no request {request}");
         lock(&self.shared.faults).push_back((request.to_owned(), fault));
     }
 
@@ -131,13 +136,17 @@ impl Drop for Hetzner {
 }
 
 impl Shared {
-    fn serve(&self, listener: &TcpListener) {
+    /// Answers each connection in a thread of its own: one on which nothing comes holds up no other.
+    fn serve(self: &Arc<Self>, listener: &TcpListener) {
         for stream in listener.incoming().flatten() {
             if self.closing.load(Ordering::Acquire) {
                 break;
             }
-            // A client that has gone needs no answer.
-            drop(self.answer(stream));
+            let shared = Arc::clone(self);
+            std::thread::spawn(move || {
+                // A client that has gone needs no answer.
+                drop(shared.answer(stream));
+            });
         }
     }
 
@@ -179,9 +188,4 @@ impl Shared {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An answer with a JSON object.
-fn json(status: u16, body: serde_json::Value) -> Answer {
-    Answer { status, body }
 }

@@ -4,12 +4,31 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json as object};
 
+use crate::Inventory;
 use crate::http::{Answer, Request};
-use crate::{Inventory, json};
 
 const SERVER_TYPES: [&str; 2] = ["cx22", "cpx31"];
 const IMAGES: [&str; 2] = ["ubuntu-24.04", "debian-12"];
 const LOCATIONS: [&str; 2] = ["fsn1", "hel1"];
+
+/// What the API answers, by method and path.
+pub(crate) const REQUESTS: [&str; 15] = [
+    "GET /server_types",
+    "GET /images",
+    "GET /locations",
+    "GET /ssh_keys",
+    "POST /ssh_keys",
+    "DELETE /ssh_keys/{id}",
+    "GET /servers",
+    "POST /servers",
+    "GET /servers/{id}",
+    "DELETE /servers/{id}",
+    "POST /servers/{id}/actions/poweron",
+    "POST /servers/{id}/actions/poweroff",
+    "POST /servers/{id}/actions/shutdown",
+    "POST /servers/{id}/actions/reboot",
+    "GET /actions/{id}",
+];
 
 /// The most entries of one page of a list.
 const MAX_PAGE: usize = 50;
@@ -93,7 +112,7 @@ impl World {
                 let before = self.ssh_keys.len();
                 self.ssh_keys.retain(|key| key.id.to_string() != *id);
                 match self.ssh_keys.len() {
-                    after if after < before => json(204, Value::Null),
+                    after if after < before => Answer::new(204, Value::Null),
                     _ => not_found(),
                 }
             }
@@ -103,7 +122,7 @@ impl World {
             }
             ("POST", ["servers"]) => self.make(request),
             ("GET", ["servers", id]) => match self.server(id) {
-                Some(server) => json(200, object!({ "server": server.view() })),
+                Some(server) => Answer::new(200, object!({ "server": server.view() })),
                 None => not_found(),
             },
             ("DELETE", ["servers", id]) => self.act(id, "delete_server", 200),
@@ -117,7 +136,7 @@ impl World {
             ("GET", ["actions", id]) => {
                 let mut actions = self.actions.iter();
                 match actions.find(|action| action.id.to_string() == *id) {
-                    Some(action) => json(200, object!({ "action": action.view() })),
+                    Some(action) => Answer::new(200, object!({ "action": action.view() })),
                     None => not_found(),
                 }
             }
@@ -184,7 +203,7 @@ impl World {
             public_key: public_key.to_owned(),
             labels: labels.clone(),
         };
-        let answer = json(201, object!({ "ssh_key": key.view() }));
+        let answer = Answer::new(201, object!({ "ssh_key": key.view() }));
         self.ssh_keys.push(key);
         answer
     }
@@ -239,7 +258,7 @@ impl World {
         let view = server.view();
         self.servers.push(server);
         let action = self.begin("create_server", id);
-        json(
+        Answer::new(
             201,
             object!({ "server": view, "action": action, "next_actions": [], "root_password": null }),
         )
@@ -259,7 +278,7 @@ impl World {
         {
             server.status = "deleting";
         }
-        json(status, object!({ "action": action }))
+        Answer::new(status, object!({ "action": action }))
     }
 
     fn begin(&mut self, command: &'static str, server: u64) -> Value {
@@ -346,19 +365,19 @@ fn list(request: &Request, kind: &str, entries: Vec<Value>) -> Answer {
             .max(1)
     };
     let (page, per_page) = (number("page", 1), number("per_page", 25).min(MAX_PAGE));
-    let first = (page - 1) * per_page;
+    let first = (page - 1).saturating_mul(per_page);
     let shown: Vec<_> = entries.iter().skip(first).take(per_page).collect();
-    let has_more = entries.len() > first + per_page;
+    let has_more = entries.len() > first.saturating_add(per_page);
     let mut body = Map::new();
     body.insert(kind.to_owned(), object!(shown));
     let pagination = object!({
         "page": page,
         "per_page": per_page,
-        "next_page": has_more.then_some(page + 1),
+        "next_page": has_more.then(|| page.saturating_add(1)),
         "total_entries": entries.len(),
     });
     body.insert("meta".to_owned(), object!({ "pagination": pagination }));
-    json(200, Value::Object(body))
+    Answer::new(200, Value::Object(body))
 }
 
 /// A list of what has just a name.
@@ -397,7 +416,7 @@ pub(crate) fn not_found() -> Answer {
 }
 
 pub(crate) fn error(status: u16, code: &str, message: &str) -> Answer {
-    json(
+    Answer::new(
         status,
         object!({ "error": { "code": code, "message": message, "details": {} } }),
     )
