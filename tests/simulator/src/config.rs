@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Behaviour {
     /// How long an asynchronous command takes. Default: 2 s.
     pub job_time: Duration,
-    /// Other times by command, such as `deployVirtualMachine`; names are matched ignoring case.
+    /// Other times by asynchronous command, such as `deployVirtualMachine`; names are matched ignoring case.
     pub job_times: BTreeMap<String, Duration>,
     /// `enforce.post.requests.and.timestamps`: requests carry `signatureversion=3` and an `expires` of at most 15
     /// minutes ahead, and what changes something is sent by POST. Default: false.
@@ -162,6 +162,16 @@ pub enum ZoneKind {
     Basic,
 }
 
+impl ZoneKind {
+    /// As the API names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Advanced => "Advanced",
+            Self::Basic => "Basic",
+        }
+    }
+}
+
 /// A zone.
 #[derive(Clone, Debug)]
 pub struct ZoneConfig {
@@ -211,6 +221,16 @@ pub enum NetworkKind {
     Isolated,
     /// Everybody's; a machine is reached at its address in it.
     Shared,
+}
+
+impl NetworkKind {
+    /// As the API names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Isolated => "Isolated",
+            Self::Shared => "Shared",
+        }
+    }
 }
 
 /// A guest network.
@@ -388,7 +408,7 @@ impl Cidr {
     }
 
     /// The first address.
-    pub fn base(self) -> Ipv4Addr {
+    pub(crate) fn base(self) -> Ipv4Addr {
         self.base
     }
 
@@ -404,12 +424,12 @@ impl Cidr {
     }
 
     /// The netmask.
-    pub fn netmask(self) -> Ipv4Addr {
+    pub(crate) fn netmask(self) -> Ipv4Addr {
         Ipv4Addr::from(self.mask())
     }
 
     /// Whether the range has the address.
-    pub fn contains(self, address: Ipv4Addr) -> bool {
+    pub(crate) fn contains(self, address: Ipv4Addr) -> bool {
         u32::from(address) & self.mask() == u32::from(self.base)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::jobs::Failure;
+use crate::error::Failure;
 
 /// What goes wrong with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -73,14 +73,16 @@ impl Inventory {
         *self == Self::default()
     }
 
-    /// That of the account or the project of that name.
-    pub(crate) fn of(world: &World, name: &str) -> Self {
+    /// That of the account or the project of that name, if there is one.
+    pub(crate) fn of(world: &World, name: &str) -> Option<Self> {
         let account = world.accounts.iter().find(|row| row.name == name);
         let project = world.projects.iter().find(|row| row.name == name);
+        if account.is_none() && project.is_none() {
+            return None;
+        }
         let belongs = |owner| match (account, project) {
             (Some(account), _) => world.may_use(account.id, owner),
-            (None, Some(project)) => project.id == owner,
-            (None, None) => false,
+            (None, project) => project.is_some_and(|project| project.id == owner),
         };
         let machine_name = |id| world.machines.get(id).map_or("?", |machine| &machine.name);
         let address = |id| {
@@ -188,7 +190,7 @@ impl Inventory {
             .networks
             .iter()
             .filter(|row| row.by_account && row.owner.is_some_and(belongs));
-        Self {
+        Some(Self {
             machines: machines.collect(),
             key_pairs: world
                 .key_pairs
@@ -217,7 +219,7 @@ impl Inventory {
                     NetworkKind::Shared => format!("{} {} (shared)", network.name, network.cidr),
                 })
                 .collect(),
-        }
+        })
     }
 }
 

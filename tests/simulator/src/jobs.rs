@@ -6,29 +6,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::ApiError;
 use crate::clock::{later, print};
-use crate::commands::owner_of;
+use crate::error::Failure;
 use crate::hypervisor::Task;
 use crate::world::{
     AddressState, Entity, IngressRule, MachineState, RuleState, Tag, VolumeKind, World,
 };
-
-/// Why a job failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) code: u16,
-    pub(crate) text: String,
-}
-
-impl From<ApiError> for Failure {
-    fn from(error: ApiError) -> Self {
-        Self {
-            code: error.status,
-            text: error.text,
-        }
-    }
-}
 
 /// An exception that a command does not expect is an internal error to CloudStack's job runner, whatever its kind.
 fn unexpected(text: impl Into<String>) -> Failure {
@@ -656,9 +639,7 @@ impl Work {
             }
             Self::CreateTags { tags } => {
                 // What has been deleted meanwhile is not tagged any more.
-                tags.retain(|tag| {
-                    owner_of(world, &tag.kind, tag.resource) == Some(Some(tag.owner))
-                });
+                tags.retain(|tag| world.owner_of(&tag.kind, tag.resource) == Some(Some(tag.owner)));
                 world.tags.append(tags);
                 Ok(success())
             }

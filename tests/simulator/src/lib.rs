@@ -27,14 +27,18 @@
 //!
 //! # Modules
 //!
-//! `http` speaks the protocol on sockets and can withhold, cut and delay answers; `signature` is the server's signing
-//! rule; `api` takes requests apart, checks parameters against CloudStack's declarations and wraps answers; `commands`
-//! are the commands by family; `jobs` is what happens later; `world` is the data; `hypervisor` is what can stand behind it.
+//! Each knows those that come after it. `server` is the simulator as a program has it; `http` speaks the protocol on sockets and
+//! can withhold, cut and delay answers; `api` takes requests apart, checks parameters against CloudStack's declarations and
+//! wraps answers; `commands` are the commands by family; `faults` are those that a test orders; `jobs` is what happens later;
+//! `inventory` tells what there is; `world` is the data; `hypervisor` is what can stand behind it; `config` is what is there at
+//! the start, and how the cloud behaves. All of them know `error`, `clock`, `record`, which remembers requests, and `signature`,
+//! the server's signing rule.
 
 mod api;
 mod clock;
 mod commands;
 mod config;
+mod error;
 mod faults;
 mod http;
 mod hypervisor;
@@ -46,6 +50,7 @@ pub mod signature;
 mod world;
 
 pub use clock::{Clock, ManualClock};
+pub use commands::is_asynchronous;
 pub use config::{
     AccountConfig, AddressPool, AffinityGroupConfig, BadCidr, Behaviour, Cidr, CloudConfig,
     DiskOfferingConfig, NetworkConfig, NetworkKind, ProjectConfig, ServiceOfferingConfig,

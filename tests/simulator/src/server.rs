@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::api::{self, Times};
 use crate::clock::Clock;
+use crate::commands::{Command, find_ignoring_case};
 use crate::config::{Behaviour, CloudConfig};
 use crate::faults::{Fault, Faults};
 use crate::http::{self, Delivery, Reply, Request, Response, Timeouts};
@@ -17,6 +18,9 @@ use crate::hypervisor::Hypervisor;
 use crate::inventory::Inventory;
 use crate::record::RequestRecord;
 use crate::world::World;
+
+/// The path of the API.
+const PATH: &str = "/client/api";
 
 /// How long to wait for the acceptor to be woken when the simulator is shut down.
 const WAKE: Duration = Duration::from_secs(1);
@@ -45,7 +49,6 @@ impl fmt::Debug for Credentials {
 /// Puts a simulator together.
 pub struct Builder {
     listen: SocketAddr,
-    path: String,
     clock: Clock,
     signature_clock: Clock,
     behaviour: Behaviour,
@@ -60,7 +63,6 @@ impl fmt::Debug for Builder {
         formatter
             .debug_struct("Builder")
             .field("listen", &self.listen)
-            .field("path", &self.path)
             .finish_non_exhaustive()
     }
 }
@@ -69,7 +71,6 @@ impl Builder {
     fn new() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            path: "/client/api".to_owned(),
             clock: Clock::Real,
             signature_clock: Clock::Real,
             behaviour: Behaviour::default(),
@@ -88,13 +89,6 @@ impl Builder {
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
-        self
-    }
-
-    /// The path of the API. Default: `/client/api`.
-    #[must_use]
-    pub fn path(mut self, path: impl Into<String>) -> Self {
-        self.path = path.into();
         self
     }
 
@@ -163,19 +157,22 @@ impl Builder {
     ///
     /// If the address is not a loopback one or is taken, or if the configuration does not fit together.
     pub fn start(self) -> io::Result<Simulator> {
+        let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         if !self.listen.ip().is_loopback() {
-            let text = format!(
+            return Err(invalid(format!(
                 "{} is not a loopback address: the simulator guards nothing",
                 self.listen.ip()
-            );
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            )));
+        }
+        if let Some(mistake) = mistake_in(&self.behaviour) {
+            return Err(invalid(mistake));
         }
         let mut world = World::new(&self.cloud, self.behaviour, self.clock.now())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         world.backend.hypervisor = self.hypervisor;
         let listener = Arc::new(bind(self.listen)?);
         let address = listener.local_addr()?;
-        let url = format!("http://{address}{}", self.path);
+        let url = format!("http://{address}{PATH}");
         let credentials: Vec<_> = world
             .accounts
             .iter()
@@ -196,7 +193,6 @@ impl Builder {
                 faults: Faults::default(),
                 records: Vec::new(),
             }),
-            path: self.path,
             clock: self.clock,
             signature_clock: self.signature_clock,
             timeouts: self.timeouts,
@@ -286,11 +282,16 @@ impl Simulator {
     }
 
     /// What an account, or a project, has made.
+    ///
+    /// # Panics
+    ///
+    /// If there is neither of that name.
     pub fn inventory_of(&self, name: &str) -> Inventory {
         let mut state = self.shared.state();
         state.world.advance(self.shared.clock.now());
         state.world.tell_routes();
-        Inventory::of(&state.world, name)
+        let inventory = Inventory::of(&state.world, name);
+        inventory.unwrap_or_else(|| panic!("there is no account or project {name}"))
     }
 
     /// The requests to the API so far, in the order in which they were handled.
@@ -305,12 +306,29 @@ impl Simulator {
 
     /// Orders a fault for the next calls of a command, or of any command for `*`. Faults come in the order in which
     /// they were ordered.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such command, or a job is to fail and the command has none.
     pub fn fault(&self, command: &str, calls: u32, fault: Fault) {
         self.fault_after(command, 0, calls, fault);
     }
 
     /// As [`Self::fault`], but lets the first `skip` calls pass.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::fault`].
     pub fn fault_after(&self, command: &str, skip: u32, calls: u32, fault: Fault) {
+        if command != "*" {
+            let known = find_ignoring_case(command);
+            let known = known.unwrap_or_else(|| panic!("there is no command {command}"));
+            let fails_job = matches!(fault, Fault::JobFails { .. });
+            assert!(
+                !fails_job || known.is_asynchronous(),
+                "{command} is answered at once: it has no job that could fail"
+            );
+        }
         self.shared.state().faults.arm(command, skip, calls, fault);
     }
 
@@ -325,8 +343,16 @@ impl Simulator {
     }
 
     /// Changes how the server behaves from now on. Jobs that run keep their time, and networks that are up stay up.
+    ///
+    /// # Panics
+    ///
+    /// If a time is given for jobs of a command that has none.
     pub fn set_behaviour(&self, change: impl FnOnce(&mut Behaviour)) {
-        change(&mut self.shared.state().world.behaviour);
+        let mut state = self.shared.state();
+        change(&mut state.world.behaviour);
+        if let Some(mistake) = mistake_in(&state.world.behaviour) {
+            panic!("{mistake}");
+        }
     }
 }
 
@@ -390,6 +416,14 @@ impl Gate {
     }
 }
 
+/// What is wrong with a behaviour, if something is: a time of jobs that there will never be.
+fn mistake_in(behaviour: &Behaviour) -> Option<String> {
+    let has_jobs = |name: &str| find_ignoring_case(name).is_some_and(Command::is_asynchronous);
+    let mut names = behaviour.job_times.keys();
+    let name = names.find(|name| !has_jobs(name))?;
+    Some(format!("there is no command {name} that has jobs"))
+}
+
 /// How many connections wait to be taken.
 const BACKLOG: i32 = 128;
 
@@ -430,7 +464,6 @@ struct Connections {
 
 struct Shared {
     state: Mutex<State>,
-    path: String,
     clock: Clock,
     signature_clock: Clock,
     timeouts: Timeouts,
@@ -548,7 +581,7 @@ impl Shared {
             delivery: Delivery::Whole,
             is_last: false,
         };
-        if request.path != self.path {
+        if request.path != PATH {
             return whole(Response::html(404, "Not Found"));
         }
         if !matches!(request.method.as_str(), "GET" | "POST") {

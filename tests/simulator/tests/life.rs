@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use cloudstack_simulator::{
-    AffinityGroupConfig, CloudConfig, Fault, ManualClock, NetworkConfig, Simulator,
+    AffinityGroupConfig, Behaviour, CloudConfig, Fault, ManualClock, NetworkConfig, Simulator,
 };
 use common::{Client, ED25519_KEY, RSA_KEY, builder, simulator, text, with};
 use serde_json::json;
@@ -1323,4 +1323,40 @@ fn the_independent_cs_client_finds_nothing_amiss() {
         "{}",
         simulator.inventory()
     );
+}
+
+/// What a test orders and never comes would let it pass for nothing.
+#[test]
+fn what_would_never_come_is_a_mistake() {
+    let panics = |order: fn(&Simulator)| {
+        let (simulator, _) = simulator();
+        let order = std::panic::AssertUnwindSafe(|| order(&simulator));
+        let panic = std::panic::catch_unwind(order).unwrap_err();
+        panic.downcast_ref::<String>().unwrap().clone()
+    };
+    let text = panics(|cloud| cloud.fault("deployVirtualMachin", 1, Fault::LoseAnswer));
+    assert_eq!(text, "there is no command deployVirtualMachin");
+    let text = panics(|cloud| {
+        let text = String::new();
+        cloud.fault("listZones", 1, Fault::JobFails { code: 530, text });
+    });
+    assert!(text.contains("listZones is answered at once"), "{text}");
+    let text = panics(|cloud| {
+        cloud.set_behaviour(|behaviour| {
+            let time = Duration::from_secs(1);
+            behaviour.job_times.insert("stopVm".to_owned(), time);
+        });
+    });
+    assert_eq!(text, "there is no command stopVm that has jobs");
+    let text = panics(|cloud| drop(cloud.inventory_of("typo")));
+    assert_eq!(text, "there is no account or project typo");
+
+    let mut behaviour = Behaviour::default();
+    let time = Duration::from_secs(1);
+    behaviour.job_times.insert("listZones".to_owned(), time);
+    let error = Simulator::builder()
+        .behaviour(behaviour)
+        .start()
+        .unwrap_err();
+    assert!(error.to_string().contains("listZones"), "{error}");
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{ApiError, Params};
+use super::Params;
+use crate::error::ApiError;
 
 /// `default.page.size`: how much is answered at most.
 const MAX_PAGE: usize = 500;

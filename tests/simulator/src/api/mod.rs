@@ -1,7 +1,6 @@
 //! The API: from a request to an answer.
 
 pub(crate) mod catalog;
-mod error;
 mod list;
 mod params;
 
@@ -12,11 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-pub(crate) use error::ApiError;
 pub(crate) use list::answer as list;
 pub(crate) use params::Params;
 
 use crate::commands::{self, Call, Command};
+use crate::error::ApiError;
 use crate::faults::{Fault, Faults};
 use crate::http::{Delivery, Request, Response};
 use crate::record::RequestRecord;

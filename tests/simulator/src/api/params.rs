@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use uuid::Uuid;
 
-use super::ApiError;
 use super::catalog::{Declaration, Kind};
+use crate::error::ApiError;
 
 /// What every request carries besides the command's own parameters.
 const COMMON: [&str; 6] = [

@@ -4,7 +4,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Call, success};
-use crate::api::ApiError;
+use crate::error::ApiError;
 use crate::jobs::{Instance, Work};
 use crate::world::{AddressState, Place, PublicAddress};
 

@@ -4,7 +4,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Call;
-use crate::api::ApiError;
+use crate::error::ApiError;
 use crate::world::AFFINITY_TYPE;
 
 pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {

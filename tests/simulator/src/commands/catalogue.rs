@@ -3,22 +3,16 @@
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::api::ApiError;
 use crate::config::ZoneKind;
+use crate::error::ApiError;
 
 pub(super) fn list_zones(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let wanted = call.wants(&call.world.zones, "id")?;
-    let kind = call.params.filled("networktype");
     let zones = call.world.zones.iter().filter(|zone| {
-        let name = if zone.kind == ZoneKind::Basic {
-            "Basic"
-        } else {
-            "Advanced"
-        };
         wanted(zone.id)
             && call.is_named(&zone.name)
             && call.has_keyword(&zone.name)
-            && kind.is_none_or(|kind| kind.eq_ignore_ascii_case(name))
+            && call.is("networktype", zone.kind.name())
     });
     call.list(
         "zone",

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Call;
-use crate::api::ApiError;
+use crate::error::ApiError;
 
 pub(super) fn query(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let id = call.present(&call.world.jobs, "jobid")?;

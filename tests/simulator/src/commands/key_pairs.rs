@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Call, success};
-use crate::api::ApiError;
+use crate::error::ApiError;
 use crate::world::KeyPair;
 
 /// The kinds of keys of old servers, and those that came later.

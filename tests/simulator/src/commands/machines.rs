@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Call, affinity_groups, contains};
-use crate::api::{ApiError, Params};
+use crate::api::Params;
 use crate::config::{NetworkKind, ZoneKind};
+use crate::error::ApiError;
 use crate::jobs::{Instance, Work};
 use crate::world::{Machine, MachineState, Nic, Size, Volume, VolumeKind};
 

@@ -14,15 +14,14 @@ mod tags;
 mod volumes;
 mod vpcs;
 
-pub(crate) use tags::owner_of;
-
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::api::{self, ApiError, Params};
+use crate::api::{self, Params};
+use crate::error::ApiError;
 use crate::faults::Faults;
 use crate::jobs::{Instance, Order, Work};
 use crate::world::{Entity, Machine, Owned, Ports, Table, World};
@@ -36,6 +35,13 @@ pub(crate) struct Command {
     /// Of an asynchronous command the class that its jobs name.
     pub(crate) class: Option<&'static str>,
     pub(crate) run: fn(&mut Call<'_>) -> Result<Value, ApiError>,
+}
+
+impl Command {
+    /// Whether it is answered with a job, which does what is asked later.
+    pub(crate) fn is_asynchronous(&self) -> bool {
+        self.class.is_some()
+    }
 }
 
 /// Declares a command that is answered at once.
@@ -344,6 +350,17 @@ pub(crate) fn find(name: &str) -> Option<&'static Command> {
     ALL.iter().find(|command| command.name == name)
 }
 
+/// The command of a name, in whatever case: that is how a test may name it.
+pub(crate) fn find_ignoring_case(name: &str) -> Option<&'static Command> {
+    let is_named = |command: &&Command| command.name.eq_ignore_ascii_case(name);
+    ALL.iter().find(is_named)
+}
+
+/// Whether a command is answered with a job, which does what is asked later. None is if there is no such command.
+pub fn is_asynchronous(command: &str) -> bool {
+    find(command).is_some_and(Command::is_asynchronous)
+}
+
 /// A call of a command by a user.
 pub(crate) struct Call<'a> {
     pub(crate) world: &'a mut World,
@@ -489,11 +506,16 @@ impl Call<'_> {
             .is_none_or(|keyword| contains(name, keyword))
     }
 
+    /// Whether something has the value that a parameter asks for, ignoring case, if it asks for one.
+    fn is(&self, name: &str, has: &str) -> bool {
+        self.params
+            .filled(name)
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(has))
+    }
+
     /// Whether a name is the one that `name` asks for, if it asks for one.
     fn is_named(&self, name: &str) -> bool {
-        self.params
-            .filled("name")
-            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(name))
+        self.is("name", name)
     }
 
     /// Whether a resource bears the tags that `tags` asks for.

@@ -6,23 +6,15 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Call;
-use crate::api::ApiError;
 use crate::config::{Cidr, NetworkKind, ZoneKind};
+use crate::error::ApiError;
 use crate::jobs::{Instance, Work};
 use crate::world::{Network, NetworkState};
-
-fn type_name(kind: NetworkKind) -> &'static str {
-    match kind {
-        NetworkKind::Isolated => "Isolated",
-        NetworkKind::Shared => "Shared",
-    }
-}
 
 pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let world = &*call.world;
     let wanted = call.wants(&world.networks, "id")?;
     let zone = call.wants(&world.zones, "zoneid")?;
-    let kind = call.params.filled("type");
     let vpc = call.known(&world.vpcs, "vpcid")?;
     let for_vpc = call.params.flag("forvpc");
     // Nothing that a user is shown is of these.
@@ -55,7 +47,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
             && zone(network.zone)
             && vpc.is_none_or(|vpc| network.vpc == Some(vpc))
             && for_vpc.is_none_or(|wanted| wanted == network.vpc.is_some())
-            && kind.is_none_or(|kind| kind.eq_ignore_ascii_case(type_name(network.kind)))
+            && call.is("type", network.kind.name())
             && call.has_keyword(&network.name)
             && call.is_tagged(network.id)?;
         if network.usable_by(call.owner) && filtered && meant && !none {
@@ -69,24 +61,18 @@ pub(super) fn list_offerings(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let world = &*call.world;
     let wanted = call.wants(&world.network_offerings, "id")?;
     call.known(&world.zones, "zoneid")?;
-    let kind = call.params.filled("guestiptype");
-    let is = |name: &str, has: &str| {
-        call.params
-            .filled(name)
-            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(has))
-    };
     let none = call.params.flag("isdefault") == Some(false);
     let for_vpc = call.params.flag("forvpc");
     let offerings = world.network_offerings.iter().filter(|offering| {
         !none
             && wanted(offering.id)
             && for_vpc.is_none_or(|wanted| wanted == offering.for_vpc)
-            && kind.is_none_or(|kind| kind.eq_ignore_ascii_case(type_name(offering.kind)))
+            && call.is("guestiptype", offering.kind.name())
             && call.is_named(&offering.name)
-            && is("displaytext", &offering.name)
-            && is("state", "Enabled")
-            && is("traffictype", "Guest")
-            && is("availability", "Optional")
+            && call.is("displaytext", &offering.name)
+            && call.is("state", "Enabled")
+            && call.is("traffictype", "Guest")
+            && call.is("availability", "Optional")
             && call.has_keyword(&offering.name)
     });
     call.list(

@@ -3,23 +3,19 @@
 use serde_json::Value;
 
 use super::Call;
-use crate::api::ApiError;
+use crate::error::ApiError;
 
 /// Those that the caller is in.
 pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let world = &*call.world;
     let wanted = call.wants(&world.projects, "id")?;
-    let is = |name: &str, has: &str| {
-        let wanted = call.params.filled(name);
-        wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(has))
-    };
     let projects = world.projects.iter().filter(|project| {
         world.may_use(call.caller, project.id)
             && wanted(project.id)
             && call.is_named(&project.name)
             && call.has_keyword(&project.name)
-            && is("displaytext", &project.name)
-            && is("state", "Active")
+            && call.is("displaytext", &project.name)
+            && call.is("state", "Active")
     });
     call.list(
         "project",

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::addresses::{network_for, ready};
 use super::{Call, cidrs, port_range, ports_or_icmp, protocol};
-use crate::api::ApiError;
+use crate::error::ApiError;
 use crate::jobs::{Instance, Work};
 use crate::world::{FirewallRule, PortForward, Ports, RuleState};
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Call, cidrs, ports_or_icmp, protocol, success};
-use crate::api::ApiError;
+use crate::error::ApiError;
 use crate::jobs::Work;
 use crate::world::{IngressRule, IngressSource, SecurityGroup};
 

@@ -4,9 +4,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::Call;
-use crate::api::ApiError;
+use crate::error::ApiError;
 use crate::jobs::Work;
-use crate::world::{Owned, Table, Tag, World};
+use crate::world::Tag;
 
 pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let (resources, kind) = resources(call)?;
@@ -18,7 +18,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let mut tags = Vec::new();
     for resource in resources {
         // A tag belongs to whom its resource belongs to, whoever puts it on.
-        let owner = owner_of(call.world, &kind, resource).flatten();
+        let owner = call.world.owner_of(&kind, resource).flatten();
         for (key, value) in &wanted {
             if call.world.tags_of(resource).any(|tag| tag.key == *key) {
                 return Err(ApiError::invalid(format!(
@@ -52,37 +52,16 @@ pub(super) fn delete(call: &mut Call<'_>) -> Result<Value, ApiError> {
 }
 
 pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
-    let is = |name: &str, has: &str| {
-        call.params
-            .filled(name)
-            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(has))
-    };
     let tags = call.world.tags.iter().filter(|tag| {
         tag.owner == call.owner
-            && is("key", &tag.key)
-            && is("value", &tag.value)
-            && is("resourceid", &tag.resource.to_string())
-            && is("resourcetype", &tag.kind)
-            && is("customer", tag.customer.as_deref().unwrap_or_default())
+            && call.is("key", &tag.key)
+            && call.is("value", &tag.value)
+            && call.is("resourceid", &tag.resource.to_string())
+            && call.is("resourcetype", &tag.kind)
+            && call.is("customer", tag.customer.as_deref().unwrap_or_default())
             && call.has_keyword(&tag.key)
     });
     call.list("tag", tags.map(|tag| call.world.tag_json(tag)).collect())
-}
-
-/// Who has a resource of a kind; nothing if there is no such one, and nobody if it is everybody's.
-pub(crate) fn owner_of(world: &World, kind: &str, id: Uuid) -> Option<Option<Uuid>> {
-    fn owner<T: Owned>(table: &Table<T>, id: Uuid) -> Option<Option<Uuid>> {
-        table.get(id).map(Owned::owner)
-    }
-    match kind {
-        "UserVm" => owner(&world.machines, id),
-        "Volume" => owner(&world.volumes, id),
-        "Network" => owner(&world.networks, id),
-        "PublicIpAddress" => owner(&world.addresses, id),
-        "PortForwardingRule" => owner(&world.forwards, id),
-        "FirewallRule" => owner(&world.firewall, id),
-        _ => owner(&world.security_groups, id),
-    }
 }
 
 /// The resources that a call is about, which the caller may act on, and their kind as CloudStack writes it.
@@ -104,7 +83,7 @@ fn resources(call: &Call<'_>) -> Result<(Vec<Uuid>, String), ApiError> {
     let kind = kind.ok_or_else(|| ApiError::invalid(format!("Invalid resource type: {wanted}")))?;
     let ids = call.params.ids("resourceids")?.unwrap_or_default();
     for id in &ids {
-        let owner = owner_of(world, kind, *id);
+        let owner = world.owner_of(kind, *id);
         match owner {
             None => {
                 return Err(ApiError::invalid(format!(

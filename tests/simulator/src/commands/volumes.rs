@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Call, success};
-use crate::api::ApiError;
+use crate::error::ApiError;
 use crate::jobs::Work;
 use crate::world::VolumeKind;
 

@@ -3,16 +3,12 @@
 use serde_json::Value;
 
 use super::Call;
-use crate::api::ApiError;
+use crate::error::ApiError;
 
 pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let world = &*call.world;
     let wanted = call.wants(&world.vpcs, "id")?;
     let zone = call.wants(&world.zones, "zoneid")?;
-    let is = |name: &str, has: &str| {
-        let wanted = call.params.filled(name);
-        wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(has))
-    };
     let none = call.params.flag("restartrequired") == Some(true);
     let vpcs = call.mine(&world.vpcs).filter(|vpc| {
         !none
@@ -20,9 +16,9 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
             && zone(vpc.zone)
             && call.is_named(&vpc.name)
             && call.has_keyword(&vpc.name)
-            && is("displaytext", &vpc.name)
-            && is("cidr", &vpc.cidr.to_string())
-            && is("state", "Enabled")
+            && call.is("displaytext", &vpc.name)
+            && call.is("cidr", &vpc.cidr.to_string())
+            && call.is("state", "Enabled")
     });
     call.list("vpc", vpcs.map(|vpc| world.vpc_json(vpc)).collect())
 }

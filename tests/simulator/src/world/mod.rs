@@ -17,8 +17,8 @@ pub(crate) use entities::*;
 pub(crate) use table::{Entity, Table};
 pub(crate) use views::AFFINITY_TYPE;
 
-use crate::api::ApiError;
 use crate::config::Behaviour;
+use crate::error::ApiError;
 use crate::hypervisor::Backend;
 use crate::jobs::Job;
 
@@ -59,6 +59,22 @@ impl World {
     pub(crate) fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
+    }
+
+    /// Who has a resource of a kind; nothing if there is no such one, and nobody if it is everybody's.
+    pub(crate) fn owner_of(&self, kind: &str, id: Uuid) -> Option<Option<Uuid>> {
+        fn owner<T: Owned>(table: &Table<T>, id: Uuid) -> Option<Option<Uuid>> {
+            table.get(id).map(Owned::owner)
+        }
+        match kind {
+            "UserVm" => owner(&self.machines, id),
+            "Volume" => owner(&self.volumes, id),
+            "Network" => owner(&self.networks, id),
+            "PublicIpAddress" => owner(&self.addresses, id),
+            "PortForwardingRule" => owner(&self.forwards, id),
+            "FirewallRule" => owner(&self.firewall, id),
+            _ => owner(&self.security_groups, id),
+        }
     }
 
     /// The account of an API key.

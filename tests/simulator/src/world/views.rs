@@ -129,7 +129,7 @@ impl World {
     pub(crate) fn zone_json(&self, zone: &Zone) -> Value {
         let basic = zone.kind == ZoneKind::Basic;
         json!({
-            "id": zone.id, "name": zone.name, "networktype": if basic { "Basic" } else { "Advanced" },
+            "id": zone.id, "name": zone.name, "networktype": zone.kind.name(),
             "securitygroupsenabled": basic, "allocationstate": "Enabled", "localstorageenabled": false,
             "dhcpprovider": "VirtualRouter", "tags": [],
         })
@@ -173,7 +173,7 @@ impl World {
             "isdefault": true, "specifyvlan": !isolated, "specifyipranges": !isolated,
             "conservemode": !offering.for_vpc,
             "availability": "Optional", "state": "Enabled", "created": print(offering.created),
-            "guestiptype": if isolated { "Isolated" } else { "Shared" }, "forvpc": offering.for_vpc,
+            "guestiptype": offering.kind.name(), "forvpc": offering.for_vpc,
             "service": services(offering.kind, offering.for_vpc),
         })
     }
@@ -294,10 +294,7 @@ impl World {
             "ipaddress": nic.address, "netmask": network.map(|network| network.cidr.netmask()),
             "gateway": network.map(Network::gateway), "macaddress": nic.mac, "isdefault": nic.default,
             "traffictype": "Guest", "secondaryip": [],
-            "type": network.map(|network| match network.kind {
-                NetworkKind::Isolated => "Isolated",
-                NetworkKind::Shared => "Shared",
-            }),
+            "type": network.map(|network| network.kind.name()),
         }))
     }
 

@@ -1,4 +1,4 @@
-//! The errors of the API, with CloudStack's codes.
+//! The errors of the API and of jobs, with CloudStack's codes.
 
 use serde_json::{Value, json};
 
@@ -123,5 +123,21 @@ impl ApiError {
             content.insert("cserrorcode".to_owned(), json!(exception));
         }
         content
+    }
+}
+
+/// Why a job failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) code: u16,
+    pub(crate) text: String,
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self {
+            code: error.status,
+            text: error.text,
+        }
     }
 }
