@@ -20,7 +20,7 @@ struct Foreign {
     check: fn() -> Result<()>,
 }
 
-const FOREIGN: [Foreign; 9] = [
+const FOREIGN: [Foreign; 10] = [
     Foreign {
         name: "docker-machine 0.16.2, built from its Go module",
         tests: "docker_machine_client",
@@ -58,7 +58,14 @@ const FOREIGN: [Foreign; 9] = [
         name: "Docker's client",
         tests: "docker_client",
         variable: "TEST_DOCKER",
-        provide: find_docker,
+        provide: || find_program("docker"),
+        check: || Ok(()),
+    },
+    Foreign {
+        name: "zsh",
+        tests: "zsh",
+        variable: "TEST_ZSH",
+        provide: || find_program("zsh"),
         check: || Ok(()),
     },
     Foreign {
@@ -91,6 +98,44 @@ const FOREIGN: [Foreign; 9] = [
     },
 ];
 
+/// What only some machines let a test do.
+struct Right {
+    /// What it is.
+    name: &'static str,
+    /// The tests that need it have this in their names.
+    tests: &'static str,
+    /// Looks whether this machine lets it; where it does not, not even CI misses it.
+    check: fn() -> Result<()>,
+}
+
+const RIGHTS: [Right; 2] = [
+    Right {
+        name: "another user",
+        tests: "only_root",
+        check: check_root,
+    },
+    Right {
+        name: "a mount namespace of their own",
+        tests: "mount_namespace",
+        check: check_mount_namespace,
+    },
+];
+
+/// Whether a program can become another user.
+fn check_root() -> Result<()> {
+    match output(Command::new("id").arg("-u"))?.trim() {
+        "0" => Ok(()),
+        _ => Err("that takes root".to_owned()),
+    }
+}
+
+/// Whether a program can be the root of a mount namespace of its own, in which it mounts something.
+fn check_mount_namespace() -> Result<()> {
+    let script = "mount -t tmpfs none /mnt";
+    let arguments = ["--map-root-user", "--mount", "sh", "-ec", script];
+    output(Command::new("unshare").args(arguments)).map(drop)
+}
+
 /// The version of componentize-py that builds the driver in Python; the guide names it too.
 const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 
@@ -116,6 +161,12 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
                 tests.args(["--skip", foreign.tests]);
                 skipped.push(format!("tests with {}: {reason}", foreign.name));
             }
+        }
+    }
+    for right in RIGHTS {
+        if let Err(reason) = (right.check)() {
+            tests.args(["--skip", right.tests]);
+            skipped.push(format!("tests with {}: {reason}", right.name));
         }
     }
     if std::env::var_os("DOCKER_MACHINE_BIN").is_none() {
@@ -164,13 +215,13 @@ pub(crate) fn build_go(name: &str, package: &str, program: &str) -> Result<PathB
     Ok(program)
 }
 
-/// Finds Docker's client. It needs no engine for what the tests do.
-fn find_docker() -> Result<PathBuf> {
+/// Finds a program in the search path. Docker's client needs no engine for what the tests do.
+fn find_program(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        .map(|directory| directory.join("docker"))
+        .map(|directory| directory.join(name))
         .find(|program| program.is_file())
-        .ok_or_else(|| "docker is not installed".to_owned())
+        .ok_or_else(|| format!("{name} is not installed"))
 }
 
 /// Installs the client `cs`, and tells its Python.

@@ -6,10 +6,18 @@ use std::process::Command;
 
 use crate::{Lab, Outcome};
 
+/// The variables that name clients: docker-machine, rancher-machine, and whatever a person wants to try.
+const VARIABLES: [&str; 3] = [
+    "TEST_DOCKER_MACHINE",
+    "TEST_RANCHER_MACHINE",
+    "DOCKER_MACHINE_BIN",
+];
+
 /// A genuine client.
 #[derive(Clone, Debug)]
 pub struct Client {
     program: PathBuf,
+    number: u8,
     /// Whether it is rancher-machine, which takes some answers in another way than docker-machine and GitLab's fork.
     pub is_rancher: bool,
 }
@@ -19,8 +27,10 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// If it names none. A test that needs a client must not pass without.
+    /// If it is none that names clients, or names none. A test that needs a client must not pass without.
     pub fn named_by(variable: &str) -> Self {
+        let number = VARIABLES.iter().position(|known| *known == variable);
+        let number = number.and_then(|number| u8::try_from(number).ok());
         let program = std::env::var_os(variable).map(PathBuf::from);
         let program = program.unwrap_or_else(|| {
             panic!("{variable} names no client; `cargo xtask test` builds one, or skips this test")
@@ -30,7 +40,13 @@ impl Client {
         Self {
             is_rancher: String::from_utf8_lossy(&version.stdout).contains("rancher"),
             program,
+            number: number.expect("a variable that names clients"),
         }
+    }
+
+    /// A small number that no other client has, for addresses that the same test uses with each of them at the same time.
+    pub fn number(&self) -> u8 {
+        self.number
     }
 
     /// The client with arguments, in a user's environment.

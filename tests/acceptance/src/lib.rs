@@ -23,6 +23,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use btcloud_host::sandbox::Cache;
 use cloudstack_simulator::{Behaviour, Builder, Cidr, CloudConfig, Fault, Simulator};
 use tempfile::TempDir;
 use wasmtime::Engine;
@@ -78,6 +79,11 @@ pub fn cache_directory() -> PathBuf {
     program_directory().join("cache-of-tests")
 }
 
+/// The cache that [`cache_directory`] is for the programs.
+pub fn cache() -> Cache {
+    Cache::at(cache_directory().join("btcloud-host"))
+}
+
 /// The most memory in bytes that a process has had so far, where the system tells.
 pub fn peak_memory(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
@@ -104,6 +110,8 @@ pub struct Lab {
     /// The cloud.
     pub cloud: Simulator,
     home: TempDir,
+    /// Secrets besides the account's keys, such as another cloud's token.
+    guarded: Mutex<Vec<String>>,
     /// Files with keys that the test itself has put there, as long as they are as they were.
     planted: Mutex<Vec<(PathBuf, Vec<u8>)>>,
     /// Whether the cloud's machines are real: programs use the genuine ssh then, and have a limit of time.
@@ -137,9 +145,24 @@ impl Lab {
         Self {
             cloud: cloud.start().expect("a cloud"),
             home: tempfile::tempdir().expect("a directory"),
+            guarded: Mutex::default(),
             planted: Mutex::default(),
             is_real: false,
         }
+    }
+
+    /// Has another secret of the user looked for wherever the account's keys are.
+    pub fn guard(&self, secret: &str) {
+        let mut guarded = self.guarded.lock().expect("no panic");
+        guarded.push(secret.to_owned());
+    }
+
+    /// What must be found nowhere but in its file.
+    fn keys(&self) -> Keys {
+        let mut keys = Keys::of(&self.cloud);
+        let guarded = self.guarded.lock().expect("no panic");
+        keys.0.extend_from_slice(&guarded);
+        keys
     }
 
     /// Has the next job of a command fail.
@@ -355,7 +378,7 @@ impl Lab {
     /// How a command ended, which must neither have shown nor left a key.
     pub fn outcome(&self, output: Output) -> Outcome {
         let outcome = Outcome::from(output);
-        let keys = Keys::of(&self.cloud);
+        let keys = self.keys();
         keys.are_not_in("the standard output", outcome.stdout.as_bytes());
         keys.are_not_in("the standard error", outcome.stderr.as_bytes());
         self.search();
@@ -365,7 +388,7 @@ impl Lab {
     /// Fails if a key is in another file than that of a machine's secrets.
     fn search(&self) {
         let planted = self.planted.lock().expect("no panic");
-        Keys::of(&self.cloud).are_not_below(self.home(), &planted);
+        self.keys().are_not_below(self.home(), &planted);
     }
 }
 
@@ -377,14 +400,17 @@ impl Drop for Lab {
     }
 }
 
-/// The keys of an account, which must be found nowhere but in their file.
+/// The keys of an account and other secrets, which must be found nowhere but in their file.
 #[derive(Clone)]
-pub struct Keys([String; 2]);
+pub struct Keys(Vec<String>);
 
 impl Keys {
     /// Those of the cloud's first account.
     pub fn of(cloud: &Simulator) -> Self {
-        Self([cloud.api_key().to_owned(), cloud.secret_key().to_owned()])
+        Self(vec![
+            cloud.api_key().to_owned(),
+            cloud.secret_key().to_owned(),
+        ])
     }
 
     /// Fails if a key is in what a program has written.
@@ -499,7 +525,7 @@ impl Plugin {
             process,
             address: address.trim_end().to_owned(),
             lines,
-            keys: Keys::of(&lab.cloud),
+            keys: lab.keys(),
         }
     }
 

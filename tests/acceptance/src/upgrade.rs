@@ -91,6 +91,7 @@ impl Set {
             lab: Lab::with(|_| (), have),
             other: Hetzner::start().expect("a cloud"),
         };
+        user.lab.guard(user.other.token());
         user.other.set_action_time(Duration::ZERO);
         user.other.set_address(&self.driver("other-1", "IPAddress"));
         let home = user.lab.home().to_str().expect("a text").to_owned();

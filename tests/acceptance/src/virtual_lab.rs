@@ -25,10 +25,7 @@ use netrpc::gob::{Type, Value};
 use netrpc::rpc::{Client, EMPTY, Settings};
 use tempfile::TempDir;
 
-use crate::Keys;
-
-/// How long an exchange may take in real time, so that an answer that never comes takes no minute.
-const PATIENCE: Duration = Duration::from_millis(250);
+use crate::{Keys, cache};
 
 /// A flavour of the driver.
 #[derive(Debug)]
@@ -46,7 +43,7 @@ impl Flavour {
         variables: [&'static str; 3],
         component: impl Into<Cow<'static, [u8]>>,
     ) -> Self {
-        let driver = Arc::new(LazyDriver::new(component, Limits::default(), None));
+        let driver = Arc::new(LazyDriver::new(component, Limits::default(), Some(cache())));
         Self {
             name,
             variables,
@@ -163,12 +160,19 @@ impl VirtualLab {
             cloud: cloud.start().expect("a cloud"),
             clock,
             cancel: Cancel::default(),
-            client: http::Client::default().with_limit(PATIENCE),
+            client: http::Client::default(),
             on_sleep: Arc::default(),
             flavour,
             store: Store::at(directory.path().to_owned()),
             _directory: directory,
         }
+    }
+
+    /// The same with an exchange taking at most this long in real time, for answers that come too late.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.client = self.client.clone().with_limit(patience);
+        self
     }
 
     /// Has this done whenever somebody has slept.

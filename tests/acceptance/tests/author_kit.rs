@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use acceptance::hurry::HurriedTime;
-use acceptance::{HETZNER, HOSTILE, Outcome, PROBE, cache_directory, program};
+use acceptance::{HETZNER, HOSTILE, Outcome, PROBE, cache, cache_directory, program};
 use btcloud_host::builtin;
 use btcloud_host::conformance::{self, Report, Settings};
-use btcloud_host::sandbox::{Cache, Limits};
+use btcloud_host::sandbox::Limits;
 use cloudstack_simulator::{Behaviour, Simulator};
 use hetzner_simulator::{Fault, Hetzner, Inventory};
 
@@ -28,7 +28,7 @@ fn test(component: &[u8], options: &[(&str, &str)], endpoint: Option<&str>) -> R
             computation: Duration::from_secs(2),
             ..Limits::default()
         },
-        cache: Some(Cache::at(cache_directory().join("btcloud-host"))),
+        cache: Some(cache()),
         ..Settings::default()
     };
     conformance::run(component, &settings).unwrap()

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use acceptance::HETZNER;
 use acceptance::hurry::HurriedTime;
+use acceptance::{HETZNER, cache};
 use btcloud_host::capability::clock::Cancel;
 use btcloud_host::capability::http::Client;
 use btcloud_host::capability::log::{Level, Reporter};
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 /// Compiled once for all tests.
 static DRIVER: LazyLock<Arc<LazyDriver>> = LazyLock::new(|| {
     let component = fs::read(HETZNER).unwrap();
-    Arc::new(LazyDriver::new(component, Limits::default(), None))
+    Arc::new(LazyDriver::new(component, Limits::default(), Some(cache())))
 });
 
 #[derive(Default)]

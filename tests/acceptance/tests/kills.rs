@@ -3,15 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::Duration;
 
 use acceptance::client::{Client, plugins_of};
+use acceptance::parallel::{case, play_all, tell};
 use acceptance::{Lab, OPTIONS, wait_until};
 use cloudstack_simulator::{Behaviour, CloudConfig, Fault, RequestRecord, Simulator};
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +18,8 @@ use rustix::process::{Pid, Signal, kill_process};
 /// A kind of machine in a kind of cloud.
 struct Scene {
     name: &'static str,
+    /// Commands that only this kind of machine takes, and the last one of a creation.
+    commands: &'static [&'static str],
     options: &'static [&'static str],
     change: fn(&mut CloudConfig),
 }
@@ -26,21 +27,29 @@ struct Scene {
 const SCENES: [Scene; 4] = [
     Scene {
         name: "isolated network",
+        commands: &["createPortForwardingRule"],
         options: &[],
         change: |_| (),
     },
     Scene {
         name: "basic zone",
+        commands: &["createSecurityGroup", "authorizeSecurityGroupIngress"],
         options: &["--btcloud-zone", "uk-basic-1"],
         change: |_| (),
     },
     Scene {
         name: "address of its own",
+        commands: &[
+            "associateIpAddress",
+            "enableStaticNat",
+            "createFirewallRule",
+        ],
         options: &["--btcloud-address", "static-nat"],
         change: |_| (),
     },
     Scene {
         name: "no network, data disk, some let in",
+        commands: &["createNetwork", "createPortForwardingRule"],
         options: &[
             "--btcloud-disk-offering",
             "Data 20 GB",
@@ -119,7 +128,7 @@ fn lab(scene: &Scene, reaper: &Arc<Reaper>, certificates: Option<&Path>) -> Lab 
     let mut behaviour = Behaviour::default();
     behaviour.job_time = Duration::from_millis(20);
     let mut cloud = CloudConfig::default();
-    cloud.public_addresses[0].first = Ipv4Addr::new(127, 0, 112, 10);
+    cloud.public_addresses[0].first = Ipv4Addr::new(127, 0, 113, 10);
     (scene.change)(&mut cloud);
     let watcher = Arc::clone(reaper);
     let lab = Lab::of(
@@ -163,13 +172,10 @@ fn create(client: &Client, scene: &Scene, lab: &Lab, reaper: &Reaper) {
     let id = i32::try_from(process.id()).unwrap();
     reaper.client.store(id, Ordering::SeqCst);
     if reaper.death.is_none() {
-        wait_until("the machine", || lab.has_called("deployVirtualMachine"));
-        // What comes now is the client's waiting for SSH.
-        let quiet = || lab.cloud.requests().len();
-        let mut last = 0;
-        wait_until("silence", || {
-            thread::sleep(Duration::from_millis(300));
-            std::mem::replace(&mut last, quiet()) == quiet()
+        // The client tells so when the plugin has made the machine, and the cloud has said that it runs.
+        wait_until("the client's waiting for SSH", || {
+            let shown = fs::read_to_string(lab.home().join("output")).unwrap();
+            shown.contains("Waiting for SSH to be available")
         });
         kill(id);
         for plugin in plugins_of(id, true) {
@@ -210,6 +216,11 @@ fn deaths(client: &Client, scene: &Scene, certificates: &Path) -> Vec<Death> {
                 takes_client,
             });
         }
+    }
+    let usual = ["registerSSHKeyPair", "deployVirtualMachine", "createTags"];
+    for command in usual.iter().chain(scene.commands) {
+        let is_met = deaths.iter().any(|death| death.command == *command);
+        assert!(is_met, "{}: nothing dies at {command}", scene.name);
     }
     deaths
 }
@@ -265,32 +276,16 @@ mod docker_machine_client {
             let deaths = deaths(&client, scene, certificates.path());
             deaths_in_scenes.extend(deaths.into_iter().map(|death| (scene, death)));
         }
-        let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    while let Some((scene, death)) =
-                        deaths_in_scenes.get(next.fetch_add(1, Ordering::SeqCst))
-                    {
-                        if let Err(reason) = die(&client, scene, death, certificates.path()) {
-                            let name = scene.name;
-                            failures
-                                .lock()
-                                .unwrap()
-                                .push(format!("{name}: {death:?}: {reason}"));
-                        }
-                    }
-                });
-            }
+        let failures = play_all(deaths_in_scenes.iter(), |(scene, death)| {
+            case(format!("{}: {death:?}", scene.name), || {
+                die(&client, scene, death, certificates.path())
+            })
         });
-        let failures = failures.into_inner().unwrap();
-        let passed = deaths_in_scenes.len() - failures.len();
-        // Not by a macro, whose output only shows when a test fails.
-        let line = format!(
-            "kill matrix: {} deaths, {passed} passed\n",
-            deaths_in_scenes.len()
-        );
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        tell(&format!(
+            "kill matrix: {} deaths, {} passed",
+            deaths_in_scenes.len(),
+            deaths_in_scenes.len() - failures.len()
+        ));
         assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     }
 }

@@ -38,10 +38,12 @@ impl<'c> User<'c> {
     fn new(client: &'c Client) -> Self {
         let lab = Lab::new();
         let links = install(&lab, HETZNER, "hetzner");
+        let cloud = Hetzner::start().unwrap();
+        lab.guard(cloud.token());
         Self {
             client,
             lab,
-            cloud: Hetzner::start().unwrap(),
+            cloud,
             links,
         }
     }
@@ -69,8 +71,7 @@ impl<'c> User<'c> {
 
 fn a_machine_of_another_kind_of_cloud(client: &Client) {
     // An address of its own, since the engine's port is the same for all tests.
-    let is_rancher = format!("{client:?}").contains("rancher");
-    let ip = Ipv4Addr::new(127, 0, 120 + u8::from(is_rancher), 11);
+    let ip = Ipv4Addr::new(127, 0, 122 + client.number(), 11);
     let user = User::new(client);
     user.cloud.set_address(&ip.to_string());
     let engine = DockerEngine::start(IpAddr::V4(ip), &user.lab.store(), "m1");
@@ -97,8 +98,6 @@ fn a_machine_of_another_kind_of_cloud(client: &Client) {
     user.lab.finish(&mut start).ok();
     assert_eq!(user.run(&["status", "m1"]).ok(), "Running");
 
-    let config = user.lab.config("m1").to_string();
-    assert!(!config.contains(user.cloud.token()), "{config}");
     user.run(&["rm", "-y", "m1"]).ok();
     assert_eq!(user.cloud.inventory(), Inventory::default());
     assert!(!user.lab.machine_directory("m1").exists());

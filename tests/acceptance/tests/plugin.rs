@@ -9,6 +9,9 @@ use btcloud_host::plugin::wire::{self, FlagValue};
 use netrpc::gob::{Decoder, Encoder, Limits, Type, Value};
 use netrpc::rpc::{Client, ClientError, EMPTY, REQUEST, Settings};
 
+/// How long the plugin goes on without a heartbeat.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
+
 const GREETING: &[u8] = b"CONNECT /_goRPC_ HTTP/1.0\n\n";
 
 /// A connection to the plugin.
@@ -214,7 +217,6 @@ fn a_heartbeat_is_answered_while_a_machine_is_made() {
     peer.configure(&lab);
     peer.call("PreCreateCheck").unwrap();
     peer.send("RPCServerDriver.Create", &EMPTY, &nothing());
-    let before = Instant::now();
     peer.send("RPCServerDriver.Heartbeat", &EMPTY, &nothing());
     peer.send("RPCServerDriver.GetMachineName", &EMPTY, &nothing());
     let mut answers = [peer.receive(), peer.receive()];
@@ -223,7 +225,6 @@ fn a_heartbeat_is_answered_while_a_machine_is_made() {
         answers[0],
         ("RPCServerDriver.GetMachineName".to_owned(), Ok(text("m1")))
     );
-    assert!(before.elapsed() < Duration::from_secs(1));
     let (method, result) = peer.receive();
     assert_eq!(
         (method.as_str(), result),
@@ -277,16 +278,16 @@ fn a_client_that_breaks_off_has_its_creation_undone() {
     let before = lab.cloud.inventory();
     lab.slow_down("deployVirtualMachine", Duration::from_secs(1));
     let plugin = Plugin::start(&lab);
-    let started = Instant::now();
     let mut peer = Peer::connect(&plugin);
     peer.configure(&lab);
     peer.send("RPCServerDriver.Create", &EMPTY, &nothing());
     wait_until("the virtual machine", || lab.has_machine("m1"));
     drop(peer);
+    let hung_up = Instant::now();
     let (code, _) = plugin.wait();
     assert_eq!(code, 1);
     assert!(
-        started.elapsed() < Duration::from_secs(9),
+        hung_up.elapsed() < HEARTBEAT_TIMEOUT,
         "it waited for heartbeats"
     );
     assert_eq!(lab.cloud.inventory(), before);
@@ -312,7 +313,7 @@ fn a_crowd_of_connections_harms_no_client() {
         let before = Instant::now();
         assert_eq!(peer.call("GetVersion"), Ok(Value::Int(1)));
         assert_eq!(peer.call("Heartbeat"), Ok(nothing()));
-        assert!(before.elapsed() < Duration::from_secs(2));
+        assert!(before.elapsed() < HEARTBEAT_TIMEOUT);
         drop(crowd);
     }
     // There is room again.
@@ -335,7 +336,7 @@ fn a_crowd_of_connections_harms_no_client() {
 
 /// Calls with the same number twice, and numbers that go backwards.
 #[test]
-fn numbers_of_calls_are_the_clients_affair() {
+fn calls_may_repeat_their_sequence_numbers() {
     let lab = Lab::new();
     let plugin = Plugin::start(&lab);
     let mut witness = Peer::connect(&plugin);
@@ -369,15 +370,14 @@ fn numbers_of_calls_are_the_clients_affair() {
     witness.call("Close").unwrap();
 }
 
-/// The plugin serves the user who runs it and root only. Whether another user is refused can be seen by root alone, who can
-/// become another.
+/// The plugin serves the user who runs it and root only.
 #[test]
 #[cfg(target_os = "linux")]
-fn another_user_is_not_served() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can become another user");
-        return;
-    }
+fn another_user_whom_only_root_can_become_is_not_served() {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "only root can become another user; `cargo xtask test` skips this test where it is not"
+    );
     let lab = Lab::new();
     let plugin = Plugin::start(&lab);
     let mut peer = Peer::connect(&plugin);

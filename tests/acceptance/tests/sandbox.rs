@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use acceptance::PROBE;
+use acceptance::{PROBE, cache};
 use btcloud_host::builtin;
 use btcloud_host::capability::clock::Cancel;
 use btcloud_host::capability::log::{Level, Reporter};
@@ -53,7 +53,7 @@ fn lab_with(flags: &[(&str, Flag)], limits: Limits) -> Lab {
     let (recorder, cancel) = (Arc::new(Recorder::default()), Cancel::default());
     let reporter: Arc<Recorder> = Arc::clone(&recorder);
     let surroundings = Surroundings::of_process(reporter, cancel.clone());
-    let driver = LazyDriver::new(fs::read(PROBE).unwrap(), limits, None);
+    let driver = LazyDriver::new(fs::read(PROBE).unwrap(), limits, Some(cache()));
     let machine = Machine::new(
         Arc::new(driver),
         surroundings,
@@ -97,7 +97,7 @@ fn answer(mode_name: &str) -> String {
 
 #[test]
 fn a_driver_sees_no_environment_file_or_network() {
-    // Without the checks of the probe this would pass for nothing: `HOME` and `/` are there outside.
+    // Outside there are variables and a root directory; the probe would tell of them.
     assert!(std::env::var_os("PATH").is_some() && Path::new("/").exists());
     assert_eq!(answer("look"), "");
 }
@@ -409,7 +409,7 @@ fn a_survey_sees_the_accounts_options_alone_and_is_held_to_the_contract() {
     let account = |path: &str| {
         let recorder = Arc::new(Recorder::default());
         let surroundings = Surroundings::of_process(recorder, Cancel::default());
-        let driver = LazyDriver::new(fs::read(PROBE).unwrap(), Limits::default(), None);
+        let driver = LazyDriver::new(fs::read(PROBE).unwrap(), Limits::default(), Some(cache()));
         let flags = [
             ("endpoint", format!("http://127.0.0.1:9/{path}")),
             ("key", KEY.to_owned()),

@@ -13,9 +13,67 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots")
 }
 
+/// What is shown, apart from the help.
+const NAMES: [&str; 11] = [
+    "candidates",
+    "candidates-terminal",
+    "changes",
+    "config-show",
+    "create",
+    "doctor",
+    "env",
+    "ls",
+    "ls-json",
+    "ls-terminal",
+    "ls-terminal-no-color",
+];
+
+/// The commands whose help is shown.
+const WITH_HELP: [&str; 16] = [
+    "",
+    "run",
+    "run create",
+    "ls",
+    "start",
+    "rm",
+    "env",
+    "context",
+    "zones",
+    "candidates",
+    "gc",
+    "config show",
+    "doctor",
+    "completions",
+    "man",
+    "driver install",
+];
+
+/// The name of what the help of a command shows.
+fn help_of(command: &str) -> String {
+    format!("help {command}").trim_end().replace(' ', "-")
+}
+
+/// The names of all that is shown.
+fn names() -> BTreeSet<String> {
+    let help = WITH_HELP.map(help_of);
+    help.into_iter().chain(NAMES.map(str::to_owned)).collect()
+}
+
+#[test]
+fn each_snapshot_is_of_something_that_is_shown() {
+    let files = fs::read_dir(directory())
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let files: BTreeSet<_> = files
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(files, names());
+}
+
 /// Compares what was shown with what was shown before.
 #[track_caller]
 fn matches(name: &str, shown: &str) {
+    assert!(names().contains(name), "{name} is not in the list of names");
     let path = directory().join(format!("{name}.txt"));
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         fs::create_dir_all(directory()).unwrap();
@@ -109,43 +167,18 @@ fn home() -> Lab {
 #[test]
 fn help_fits_into_eighty_columns() {
     let lab = Lab::new();
-    let commands = [
-        "",
-        "run",
-        "run create",
-        "ls",
-        "start",
-        "rm",
-        "env",
-        "context",
-        "zones",
-        "candidates",
-        "gc",
-        "config show",
-        "doctor",
-        "completions",
-        "man",
-        "driver install",
-    ];
-    let mut names = BTreeSet::new();
-    for command in commands {
+    for command in WITH_HELP {
         let shown = shows(
             &lab,
             &format!("btcloud-host {command} --help").replace("  ", " "),
         );
-        let name = match command {
-            "" => "help".to_owned(),
-            command => format!("help-{}", command.replace(' ', "-")),
-        };
         // The examples stand as they are typed.
         let before = shown.split("Examples:").next().unwrap();
         for line in before.lines() {
             assert!(line.chars().count() <= 80, "{command}: {line}");
         }
-        matches(&name, &shown);
-        names.insert(name);
+        matches(&help_of(command), &shown);
     }
-    assert_eq!(names.len(), commands.len());
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn a_profile_of_an_older_version_makes_machines() {
 }
 
 fn machines_of_an_older_version_are_used_by_a_client(client: &Client) {
-    let ip = Ipv4Addr::new(127, 0, 118, 21 + 10 * u8::from(client.is_rancher));
+    let ip = Ipv4Addr::new(127, 0, 118, 21 + 10 * client.number());
     for user in users(ip) {
         // What installing a driver makes besides.
         let links = user.lab.home().join(".local/bin");

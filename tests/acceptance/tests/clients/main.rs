@@ -20,7 +20,7 @@ fn creation<'t>(name: &'t str, options: &[&'t str]) -> Vec<&'t str> {
 
 /// Each test has addresses of its own, since the engine's port is the same for all.
 fn lab(client: &Client, number: u8) -> (Lab, IpAddr) {
-    let ip = Ipv4Addr::new(127, 0, 110 + u8::from(client.is_rancher), number);
+    let ip = Ipv4Addr::new(127, 0, 110 + client.number(), number);
     let lab = Lab::with(|_| (), |cloud| cloud.public_addresses[0].first = ip);
     (lab, IpAddr::V4(ip))
 }
