@@ -304,11 +304,7 @@ pub(super) fn lock(
     cancel: &Cancel,
     report: &Report,
 ) -> Result<Lock, Failure> {
-    let waiting = |holder: Option<u32>| {
-        let holder = holder.map_or_else(String::new, |id| format!(" (process {id})"));
-        let line = format!("{name} is being changed by another command{holder}; waiting for that");
-        report.log(Level::Info, &line);
-    };
+    let waiting = |line: &str| report.log(Level::Info, line);
     Ok(store.lock(name, cancel, &waiting)?)
 }
 

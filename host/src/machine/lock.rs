@@ -1,4 +1,4 @@
-//! One that changes a machine at a time. docker-machine itself knows nothing of this; its plugin does.
+//! A lock for each machine: one process at a time changes it. docker-machine itself knows nothing of this; its plugin does.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek as _, Write as _};
@@ -20,8 +20,8 @@ const INTERVAL: Duration = Duration::from_millis(100);
 pub struct Lock(#[expect(dead_code, reason = "it is held, not used")] File);
 
 impl Lock {
-    /// Locks the machine in a directory of a store. If somebody else has it, `waiting` is told who that is (if known, the id
-    /// of a process), and this waits.
+    /// Locks the machine in a directory of a store. If somebody else has it, `waiting` is given the line that says so, and this
+    /// waits.
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ impl Lock {
     pub(super) fn of(
         directory: &Path,
         cancel: &Cancel,
-        waiting: &dyn Fn(Option<u32>),
+        waiting: &dyn Fn(&str),
     ) -> Result<Self, Error> {
         let path = directory.join(FILE);
         let failed = |e| Error::store(&path, e);
@@ -54,7 +54,7 @@ impl Lock {
                         file = open()?;
                         continue;
                     }
-                    // Who cannot write has no room for what comes either, and is told then.
+                    // If the id cannot be written the disk is full or read-only; what comes next reports that.
                     drop(sign(&mut file));
                     return Ok(Self(file));
                 }
@@ -69,13 +69,21 @@ impl Lock {
                 has_told = true;
                 let mut holder = String::new();
                 let read = Read::by_ref(&mut file).take(20).read_to_string(&mut holder);
-                waiting(read.ok().and_then(|_| holder.trim().parse().ok()));
+                let holder = read.ok().and_then(|_| holder.trim().parse().ok());
+                waiting(&waiting_line(directory, holder));
             }
             if cancel.wait(INTERVAL) {
                 return Err(Error::Cancelled);
             }
         }
     }
+}
+
+/// What is told while a machine's lock is waited for; `holder` is the id of the process that has it, if known.
+fn waiting_line(directory: &Path, holder: Option<u32>) -> String {
+    let name = directory.file_name().unwrap_or_default().display();
+    let holder = holder.map_or_else(String::new, |id| format!(" (process {id})"));
+    format!("{name} is being changed by another command{holder}; waiting for that")
 }
 
 fn sign(file: &mut File) -> io::Result<()> {
@@ -95,6 +103,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 mod tests {
     use super::*;
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
     #[test]
@@ -105,7 +114,8 @@ mod tests {
         let told = Mutex::new(Vec::new());
         thread::scope(|scope| {
             let second = scope.spawn(|| {
-                Lock::of(dir.path(), &cancel, &|who| told.lock().unwrap().push(who)).unwrap()
+                let waiting = |line: &str| told.lock().unwrap().push(line.to_owned());
+                Lock::of(dir.path(), &cancel, &waiting).unwrap()
             });
             while told.lock().unwrap().is_empty() {
                 thread::yield_now();
@@ -114,7 +124,12 @@ mod tests {
             drop(first);
             second.join().unwrap();
         });
-        assert_eq!(*told.lock().unwrap(), [Some(std::process::id())]);
+        let told = told.into_inner().unwrap();
+        let expected = format!(
+            " is being changed by another command (process {}); waiting for that",
+            std::process::id()
+        );
+        assert!(told.len() == 1 && told[0].ends_with(&expected), "{told:?}");
     }
 
     #[test]
@@ -133,18 +148,23 @@ mod tests {
         fs::create_dir(&machine).unwrap();
         let cancel = Cancel::default();
         let first = Lock::of(&machine, &cancel, &|_| ()).unwrap();
-        let waiting = |_| {
+        let replaced = AtomicUsize::new(0);
+        let waiting = |_: &str| {
             // It has the file open by now.
             fs::remove_dir_all(&machine).unwrap();
             fs::create_dir(&machine).unwrap();
+            replaced.fetch_add(1, Ordering::SeqCst);
         };
         thread::scope(|scope| {
             let second = scope.spawn(|| Lock::of(&machine, &cancel, &waiting).unwrap());
-            thread::sleep(3 * INTERVAL);
+            while replaced.load(Ordering::SeqCst) == 0 {
+                thread::yield_now();
+            }
             // Its second look finds the new directory.
             drop(first);
             second.join().unwrap();
         });
+        assert_eq!(replaced.into_inner(), 1);
         assert!(machine.join(FILE).exists());
         fs::remove_dir_all(&machine).unwrap();
         let vanished = Lock::of(&machine, &cancel, &|_| ());

@@ -14,8 +14,8 @@ mod store;
 
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use serde_json::{Map, Value as Json};
 
@@ -201,6 +201,9 @@ pub struct Machine {
     surroundings: Surroundings,
     /// Held while an operation runs.
     operation: Mutex<()>,
+    /// Shared by those who change the machine [exclusively](Machine::exclusively), from when they wait for it until they are
+    /// done.
+    changes: RwLock<()>,
     remembered: Arc<Mutex<Remembered>>,
 }
 
@@ -215,6 +218,7 @@ impl Machine {
             driver,
             surroundings,
             operation: Mutex::default(),
+            changes: RwLock::default(),
             remembered: Arc::new(Mutex::new(remembered)),
         }
     }
@@ -245,6 +249,7 @@ impl Machine {
         let mut remembered = self.remembered();
         remembered.record.merge(json)?;
         remembered.options = None;
+        remembered.is_new = false;
         Ok(())
     }
 
@@ -282,6 +287,7 @@ impl Machine {
         options.store(specs, &mut remembered.record);
         remembered.unkept = options.secrets.clone();
         remembered.options = Some(Arc::new(options));
+        remembered.is_new = true;
         if remembered.record.text("MachineID").is_empty() {
             remembered.record.set("MachineID", mint_id()?);
         }
@@ -383,15 +389,31 @@ impl Machine {
         }
     }
 
-    /// Has the machine for this process, as [`Lock`] tells, and says so if that has to be waited for. Nothing where there is no
-    /// store, or no lock can be had in it: docker-machine's clients know of none.
-    pub fn lock(&self) -> Option<Lock> {
-        let directory = self.remembered().record.directory()?;
-        let waiting = |_| {
-            let line = "the machine is being changed by another command; waiting for that";
-            self.surroundings.reporter.log(Level::Info, line);
-        };
-        Lock::of(&directory, &self.surroundings.cancel, &waiting).ok()
+    /// Runs `work`, which changes the machine, while no other process does, as [`Lock`] tells; says so if that has to be waited
+    /// for. What others have saved of the machine meanwhile counts. Where there is no store, or no lock can be had in it, `work`
+    /// just runs: docker-machine's clients know of no lock.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cancelled`] if the process is asked to stop before `work` has begun; [`Error::Vanished`] if there is another
+    /// machine of this name by now; if the store's record cannot be read; and what `work` fails with.
+    pub fn exclusively<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let _change = self.changes.read().unwrap_or_else(PoisonError::into_inner);
+        let directory = self.directory();
+        let cancel = &self.surroundings.cancel;
+        let waiting = |line: &str| self.surroundings.reporter.log(Level::Info, line);
+        let lock = directory.and_then(|directory| {
+            let lock = Lock::of(&directory, cancel, &waiting).ok()?;
+            Some((directory, lock))
+        });
+        // Who is asked to stop waits for nobody, and begins nothing.
+        if cancel.is_set() {
+            return Err(Error::Cancelled);
+        }
+        if let Some((directory, _)) = &lock {
+            self.remembered().refresh(directory)?;
+        }
+        work()
     }
 
     /// How the machine does, from the cloud.
@@ -536,13 +558,15 @@ impl Machine {
         self.remembered().record.ssh_key_path().unwrap_or_default()
     }
 
-    /// Whether an operation is under way.
+    /// Whether an operation is under way, or waits until another process is done with the machine.
     pub fn is_busy(&self) -> bool {
-        matches!(self.operation.try_lock(), Err(TryLockError::WouldBlock))
+        matches!(self.changes.try_write(), Err(TryLockError::WouldBlock))
+            || matches!(self.operation.try_lock(), Err(TryLockError::WouldBlock))
     }
 
-    /// Waits for the operation that is under way, if there is one.
+    /// Waits until the machine is not [busy](Machine::is_busy).
     pub fn wait_until_idle(&self) {
+        drop(self.changes.write());
         drop(lock(&self.operation));
     }
 
@@ -605,6 +629,7 @@ impl Machine {
     fn arrived(&self, status: &Status) -> Result<(), Error> {
         let status = sane(status.clone()).map_err(|e| Error::driver(e, &Secrets::default()))?;
         let mut remembered = self.remembered();
+        remembered.is_new = false;
         remembered.take_addresses(&status);
         remembered.persist()
     }
@@ -618,6 +643,8 @@ struct Remembered {
     options: Option<Arc<Options>>,
     /// The secrets that are not in the machine's file of secrets yet.
     unkept: Secrets,
+    /// Whether this is to become a machine: its options are those that it was given here, not what is stored.
+    is_new: bool,
     /// Whether the driver has saved something since a creation began.
     has_saved: bool,
     /// Whether the store had the machine when the record was written last.
@@ -625,6 +652,24 @@ struct Remembered {
 }
 
 impl Remembered {
+    /// Takes over what the store has of the machine by now, if it has it. What is to become a machine is only here.
+    fn refresh(&mut self, directory: &Path) -> Result<(), Error> {
+        if self.is_new {
+            return Ok(());
+        }
+        let Some(stored) = store::current(directory, &self.record)? else {
+            return Ok(());
+        };
+        if stored.text("MachineID") != self.record.text("MachineID") {
+            return Err(Error::Vanished(directory.to_owned()));
+        }
+        if stored != self.record {
+            self.record = stored;
+            self.options = None;
+        }
+        Ok(())
+    }
+
     fn options(
         &mut self,
         specs: &[OptionSpec],

@@ -105,16 +105,7 @@ impl Store {
             }
             config => config?,
         };
-        let mut record = Record::new(name, &self.0);
-        match config.remove("Driver") {
-            Some(Value::Object(driver)) => record.take_over(driver),
-            _ => return Err(Error::corrupt(&path, "it has no driver")),
-        }
-        if record.name() != name {
-            return Err(Error::corrupt(&path, "it is another machine's"));
-        }
-        // The store may have been moved; docker-machine keeps absolute paths.
-        record.set("StorePath", self.0.to_string_lossy());
+        let record = take_record(&mut config, &path, name, &self.0)?;
         let driver_name = config.get("DriverName").and_then(Value::as_str);
         let labels = config
             .get("HostOptions")
@@ -210,7 +201,7 @@ impl Store {
         }
     }
 
-    /// Has a machine for oneself, as [`Lock`] tells; `waiting` is told who has it, if somebody does.
+    /// Has a machine for oneself, as [`Lock`] tells; `waiting` is given the line that says so if somebody else has it.
     ///
     /// # Errors
     ///
@@ -219,7 +210,7 @@ impl Store {
         &self,
         name: &str,
         cancel: &Cancel,
-        waiting: &dyn Fn(Option<u32>),
+        waiting: &dyn Fn(&str),
     ) -> Result<Lock, Error> {
         let gone = || Error::NoSuchMachine {
             name: name.to_owned(),
@@ -338,6 +329,24 @@ impl Store {
     }
 }
 
+/// The record that the `config.json` of `record`'s machine has by now; nothing if there is no such file: the client may keep
+/// it elsewhere.
+///
+/// # Errors
+///
+/// If the file cannot be read or understood.
+pub(super) fn current(directory: &Path, record: &Record) -> Result<Option<Record>, Error> {
+    let path = config_path(directory);
+    let mut config = match read(&path) {
+        Err(Error::Store { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        config => config?,
+    };
+    let store = Path::new(record.text("StorePath"));
+    take_record(&mut config, &path, record.name(), store).map(Some)
+}
+
 /// Writes a record into the `config.json` of its machine, the rest of which stays. Does nothing and tells `false` if there
 /// is none: the client may keep it elsewhere, and its own copy counts.
 ///
@@ -367,6 +376,26 @@ pub fn is_machine_name(name: &str) -> bool {
 
 fn config_path(directory: &Path) -> PathBuf {
     directory.join("config.json")
+}
+
+/// Takes the record of a machine out of the contents of its `config.json`.
+fn take_record(
+    config: &mut Map<String, Value>,
+    path: &Path,
+    name: &str,
+    store: &Path,
+) -> Result<Record, Error> {
+    let mut record = Record::new(name, store);
+    match config.remove("Driver") {
+        Some(Value::Object(driver)) => record.take_over(driver),
+        _ => return Err(Error::corrupt(path, "it has no driver")),
+    }
+    if record.name() != name {
+        return Err(Error::corrupt(path, "it is another machine's"));
+    }
+    // The store may have been moved; docker-machine keeps absolute paths.
+    record.set("StorePath", store.to_string_lossy());
+    Ok(record)
 }
 
 fn read(path: &Path) -> Result<Map<String, Value>, Error> {

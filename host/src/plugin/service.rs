@@ -135,8 +135,8 @@ impl DriverService {
             "GetURL" => self.url().map(|url| text(&url)),
             "GetState" => self.state().map(int),
             "Remove" => {
-                let _lock = self.machine.lock();
-                let removed = self.machine.change(Change::Remove);
+                let machine = &self.machine;
+                let removed = machine.exclusively(|| machine.change(Change::Remove));
                 // A machine that is gone is removed without an error.
                 let told = removed.map_err(|error| without_not_found(&sentence(&error)));
                 told.map(|()| Reply::empty())
@@ -182,8 +182,8 @@ impl DriverService {
             "GetSSHUsername" => Ok(text(&machine.ssh_username())),
             "PreCreateCheck" => machine.check().map(done),
             "Create" => {
-                let _lock = machine.lock();
-                machine.create().map(|_| Reply::empty())
+                let created = machine.exclusively(|| machine.create());
+                created.map(|_| Reply::empty())
             }
             _ => {
                 let change = match method {
@@ -193,8 +193,9 @@ impl DriverService {
                     "Restart" => Change::Restart,
                     _ => return None,
                 };
-                let _lock = machine.lock();
-                machine.change(change).map(done)
+                machine
+                    .exclusively(|| machine.change(change))
+                    .map(done)
             }
         })
     }

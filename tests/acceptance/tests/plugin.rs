@@ -5,6 +5,8 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use acceptance::{Lab, Plugin, signal, wait_until};
+use btcloud_host::capability::clock::Cancel;
+use btcloud_host::machine::{Lock, Store};
 use btcloud_host::plugin::wire::{self, FlagValue};
 use netrpc::gob::{Decoder, Encoder, Limits, Type, Value};
 use netrpc::rpc::{Client, ClientError, EMPTY, REQUEST, Settings};
@@ -430,6 +432,98 @@ fn a_signal_has_a_creation_undone() {
     let (code, _) = plugin.wait();
     assert_eq!(code, 1);
     assert_eq!(lab.cloud.inventory(), before);
+}
+
+/// Another command's hold on a machine, as `btcloud-host` takes it.
+fn hold(lab: &Lab, machine: &str) -> Lock {
+    let nobody = |line: &str| panic!("{line}");
+    let lock = Store::at(lab.store()).lock(machine, &Cancel::default(), &nobody);
+    lock.unwrap()
+}
+
+/// Tells the plugin what the store has of a machine, with changes, as a client does that read it before those were made.
+fn load(peer: &mut Peer, lab: &Lab, machine: &str, change: impl FnOnce(&mut serde_json::Value)) {
+    let mut record = lab.config(machine)["Driver"].take();
+    change(&mut record);
+    let raw = Value::Bytes(record.to_string().into_bytes());
+    peer.call_with("SetConfigRaw", &Type::Bytes, &raw).unwrap();
+}
+
+/// Asks for a removal, and waits until the plugin waits for who has the machine.
+fn begin_removal(peer: &mut Peer, plugin: &mut Plugin) {
+    peer.send("RPCServerDriver.Remove", &EMPTY, &nothing());
+    let line = plugin.line();
+    let expected = format!(
+        "m1 is being changed by another command (process {}); waiting for that",
+        std::process::id()
+    );
+    assert_eq!(line, expected);
+}
+
+/// The client has read the configuration of a machine that was just being made: what has been made meanwhile is in the store.
+#[test]
+fn a_removal_that_had_to_wait_removes_what_others_have_made_meanwhile() {
+    let lab = Lab::new();
+    let before = lab.cloud.inventory();
+    lab.create("m1", &[]);
+    let mut plugin = Plugin::start(&lab);
+    let mut peer = Peer::connect(&plugin);
+    let held = hold(&lab, "m1");
+    load(&mut peer, &lab, "m1", |record| {
+        // Nothing is made before one of these is saved.
+        let members = record.as_object_mut().unwrap();
+        members.retain(|member, _| !["VmId", "SSHKeypair"].contains(&member.as_str()));
+    });
+    begin_removal(&mut peer, &mut plugin);
+    drop(held);
+    assert_eq!(peer.receive().1, Ok(nothing()));
+    assert_eq!(lab.cloud.inventory(), before);
+    peer.call("Close").unwrap();
+}
+
+#[test]
+fn a_removal_that_had_to_wait_leaves_another_machine_of_the_same_name_alone() {
+    let lab = Lab::new();
+    lab.create("m1", &[]);
+    let plugin = Plugin::start(&lab);
+    let mut peer = Peer::connect(&plugin);
+    load(&mut peer, &lab, "m1", |record| {
+        record["MachineID"] = "0123456789abcdef0123".into();
+    });
+    let error = peer.call("Remove").unwrap_err();
+    assert!(error.contains("has vanished"), "{error}");
+    assert!(lab.has_machine("m1"));
+    peer.call("Close").unwrap();
+}
+
+#[test]
+fn who_breaks_off_while_it_waits_for_a_machine_has_nothing_done_to_it() {
+    let lab = Lab::new();
+    lab.create("m1", &[]);
+    let hang_up = |peer: Peer, _: &Plugin| drop(peer);
+    let terminate = |peer: Peer, plugin: &Plugin| {
+        signal(&plugin.process, rustix::process::Signal::TERM);
+        // It stays connected.
+        std::mem::forget(peer);
+    };
+    for break_off in [hang_up as fn(Peer, &Plugin), terminate] {
+        let mut plugin = Plugin::start(&lab);
+        let mut peer = Peer::connect(&plugin);
+        load(&mut peer, &lab, "m1", |_| ());
+        let held = hold(&lab, "m1");
+        begin_removal(&mut peer, &mut plugin);
+        let started = Instant::now();
+        break_off(peer, &plugin);
+        let (code, _) = plugin.wait();
+        assert_eq!(code, 1);
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "it waited for heartbeats"
+        );
+        drop(held);
+    }
+    assert!(!lab.has_called("destroyVirtualMachine"));
+    assert!(lab.has_machine("m1"));
 }
 
 #[test]
