@@ -194,7 +194,7 @@ impl Options {
     }
 
     /// From what is stored of a machine. The environment overrides the secrets and how certificates are verified, so that
-    /// these can be changed.
+    /// these can be changed. What is stored of a file is its contents, and never taken for a path.
     ///
     /// # Errors
     ///
@@ -208,20 +208,33 @@ impl Options {
         let mut options = Self::default();
         for spec in specs {
             let kept = spec.config_key.as_deref().and_then(|key| record.get(key));
+            let wrong_type = || {
+                let key = spec.config_key.as_deref().unwrap_or_default();
+                Error::Record(format!("the value of {key} is of the wrong type"))
+            };
             let flag = match (spec.kind, kept) {
                 (OptionKind::Secret, _) => variable(spec, variables)
                     .or_else(|| Some(Flag::Text(stored.get(&spec.name)?.expose().to_owned()))),
                 (OptionKind::Insecure, kept) => variable(spec, variables)
                     .or_else(|| Some(Flag::Boolean(!kept.and_then(Json::as_bool)?))),
-                (OptionKind::Certificates, Some(json)) => {
-                    variable(spec, variables).or_else(|| from_json(json))
+                (OptionKind::Certificates, kept) => match (variable(spec, variables), kept) {
+                    (Some(flag), _) => Some(flag),
+                    (None, Some(json)) => {
+                        let pem = json.as_str().ok_or_else(wrong_type)?;
+                        options.set_certificates(spec, pem.to_owned())?;
+                        None
+                    }
+                    (None, None) => None,
+                },
+                (OptionKind::File, Some(json)) => {
+                    let contents = json.as_str().ok_or_else(wrong_type)?.to_owned();
+                    let value = Value::Text(contents);
+                    options.values.insert(spec.name.clone(), value);
+                    None
                 }
                 // Their files are not there any more, or others by now.
                 (OptionKind::SshKey, _) => None,
-                (_, Some(json)) => Some(from_json(json).ok_or_else(|| {
-                    let key = spec.config_key.as_deref().unwrap_or_default();
-                    Error::Record(format!("the value of {key} is of the wrong type"))
-                })?),
+                (_, Some(json)) => Some(from_json(json).ok_or_else(wrong_type)?),
                 (_, None) => spec.default.clone().map(Flag::Text),
             };
             if let Some(flag) = flag {
@@ -275,9 +288,7 @@ impl Options {
                 Value::Boolean(self.is_insecure)
             }
             (OptionKind::Certificates, Flag::Text(text)) => {
-                self.certificates = Some(contents(spec, text)?);
-                self.set_trust(spec)?;
-                Value::Withheld(true)
+                return self.set_certificates(spec, contents(spec, text)?);
             }
             (OptionKind::SshKey, Flag::Text(text)) => {
                 self.ssh_key = Some(Arc::new(ssh_key(spec, &text)?));
@@ -316,6 +327,13 @@ impl Options {
             }
         };
         self.values.insert(spec.name.clone(), value);
+        Ok(())
+    }
+
+    fn set_certificates(&mut self, spec: &OptionSpec, pem: String) -> Result<(), Error> {
+        self.certificates = Some(pem);
+        self.set_trust(spec)?;
+        self.values.insert(spec.name.clone(), Value::Withheld(true));
         Ok(())
     }
 
@@ -628,25 +646,53 @@ y6/tA4CWuf/AxaLmPxhGXrgFJ2p5t4QHB+vfAiEAgWKMHqglyHgKOdVpWw5uR2x1
             spec("Verify", OptionKind::Insecure),
             spec("Roots", OptionKind::Certificates),
         ];
-        let trust = |kept: &[(&str, Json)], variable: Option<&'static str>| {
+        let trust = |kept: &[(&str, Json)], variables: &[(&str, &str)]| {
             let mut record = Record::default();
             for (key, value) in kept {
                 record.set(key, value.clone());
             }
-            let variables =
-                move |name: &str| variable.filter(|_| name == "X_VERIFY").map(str::to_owned);
+            let variables: BTreeMap<_, _> = variables
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            let variables = move |name: &str| variables.get(name).cloned();
             Options::from_stored(&specs, &record, &Secrets::default(), &variables)
                 .unwrap()
                 .trust
         };
         let unverified = [("Verify", json!(false))];
         let roots = [("Verify", json!(false)), ("Roots", json!(CERTIFICATE))];
-        assert_eq!(trust(&unverified, None), Trust::Anybody);
-        assert_eq!(trust(&unverified, Some("0")), Trust::System);
-        assert_eq!(trust(&[], None), Trust::System);
-        assert_eq!(trust(&[("Verify", json!(true))], Some("1")), Trust::Anybody);
-        assert_eq!(trust(&roots, None), Trust::Anybody);
-        assert!(matches!(trust(&roots, Some("0")), Trust::Only(_)));
+        let (on, off) = (("X_VERIFY", "1"), ("X_VERIFY", "0"));
+        assert_eq!(trust(&unverified, &[]), Trust::Anybody);
+        assert_eq!(trust(&unverified, &[off]), Trust::System);
+        assert_eq!(trust(&[], &[]), Trust::System);
+        assert_eq!(trust(&[("Verify", json!(true))], &[on]), Trust::Anybody);
+        assert_eq!(trust(&roots, &[]), Trust::Anybody);
+        assert!(matches!(trust(&roots, &[off]), Trust::Only(_)));
+        // One that an older driver made, which knew no such option, is verified by what the environment names.
+        let named = ("X_ROOTS", CERTIFICATE);
+        assert!(matches!(trust(&[], &[named]), Trust::Only(_)));
+        assert!(matches!(trust(&unverified, &[off, named]), Trust::Only(_)));
+    }
+
+    #[test]
+    fn the_stored_contents_of_a_file_are_no_path() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), CERTIFICATE).unwrap();
+        let path = file.path().to_str().unwrap();
+        let specs = [
+            spec("Data", OptionKind::File),
+            spec("Roots", OptionKind::Certificates),
+        ];
+        let from_stored = |key: &str| {
+            let mut record = Record::default();
+            record.set(key, path);
+            Options::from_stored(&specs, &record, &Secrets::default(), &|_| None)
+        };
+        let data = from_stored("Data").unwrap().values.remove("x-Data");
+        assert_eq!(data, Some(Value::Text(path.to_owned())));
+        let error = from_stored("Roots").unwrap_err().to_string();
+        assert!(error.contains("no valid certificates"), "{error}");
     }
 
     #[test]
