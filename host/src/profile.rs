@@ -207,8 +207,14 @@ impl Places {
             Err(e) => {
                 let span = e.span().map_or(0, |span| span.start);
                 let line = 1 + text.bytes().take(span).filter(|b| *b == b'\n').count();
-                // The parser's sentence names what it expected; it quotes no value.
-                let reason = format!("line {line}: {}", e.message());
+                // Of what is of another type the parser quotes the value, which may be a key.
+                let is_quoting = e.message().starts_with("invalid type")
+                    || e.message().starts_with("invalid value");
+                let wrong = match is_quoting {
+                    true => "the value is not of the type that belongs there",
+                    false => e.message(),
+                };
+                let reason = format!("line {line}: {wrong}");
                 Err(Error::Malformed { path, reason })
             }
         }
@@ -633,6 +639,16 @@ cpu = 2
                 "cidr is no list of texts",
             ),
             ("config.toml", "[profiles.a]\napi-key = \"hunter2", "line 2"),
+            (
+                "config.toml",
+                "[profiles]\nsecret-key = \"hunter2\"",
+                "line 2: the value is not of the type",
+            ),
+            (
+                "config.toml",
+                "profile = [\"hunter2\"]",
+                "line 1: the value is not of the type",
+            ),
             ("config.toml", "profil = \"a\"", "unknown field"),
             (
                 "config.toml",
