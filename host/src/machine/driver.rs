@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::options::Given;
 use super::{Error, Flag, Flags, Origin, ProfileChoice, Surroundings, record};
-use crate::capability::http::Endpoint;
+use crate::capability::http::{Endpoint, without_secrets};
 use crate::contract::{Description, ListableOption, OptionKind, OptionSpec};
 
 use crate::profile::Profile;
@@ -156,16 +156,15 @@ pub struct Configured {
 /// Puts something else in the place of what is or may be secret.
 fn conceal(kind: OptionKind, flag: &mut Flag) {
     let Flag::Text(text) = flag else { return };
-    let shown = match kind {
-        OptionKind::Secret => "***",
-        // A password in a URL, which is refused later.
-        OptionKind::Endpoint if text.contains('@') => "***",
+    *text = match kind {
+        OptionKind::Secret => "***".to_owned(),
+        // One with a password in it is refused later.
+        OptionKind::Endpoint => without_secrets(text),
         OptionKind::File | OptionKind::SshKey | OptionKind::Certificates if text.contains('\n') => {
-            "(contents)"
+            "(contents)".to_owned()
         }
         _ => return,
     };
-    *flag = Flag::Text(shown.to_owned());
 }
 
 impl Loaded {
@@ -261,7 +260,16 @@ mod tests {
     fn what_may_be_secret_is_not_shown() {
         for (kind, text, shown) in [
             (OptionKind::Secret, "hunter2", "***"),
-            (OptionKind::Endpoint, "https://me:hunter2@host/", "***"),
+            (
+                OptionKind::Endpoint,
+                "https://me:hunter2@host/",
+                "https://…@host/",
+            ),
+            (
+                OptionKind::Endpoint,
+                "https://host/?apikey=hunter2",
+                "https://host/?…",
+            ),
             (OptionKind::Endpoint, "https://host/", "https://host/"),
             (
                 OptionKind::File,

@@ -9,7 +9,7 @@ use url::Url;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint(Url);
 
-/// Why a text is no endpoint.
+/// Why a text is no endpoint. The texts are [`without_secrets`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Not a URL.
@@ -33,21 +33,14 @@ impl std::str::FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         let Ok(url) = Url::parse(text.trim()) else {
-            return Err(EndpointError::NotAUrl(text.to_owned()));
+            return Err(EndpointError::NotAUrl(without_secrets(text)));
         };
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(EndpointError::Scheme(text.to_owned()));
+            return Err(EndpointError::Scheme(without_secrets(text)));
         }
-        if !url.username().is_empty() || url.password().is_some() {
-            // The text itself may hold a password.
-            let host = url.host_str().unwrap_or_default();
-            return Err(EndpointError::Surplus(format!(
-                "{}://…@{host}",
-                url.scheme()
-            )));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(EndpointError::Surplus(text.to_owned()));
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        if has_user || url.query().is_some() || url.fragment().is_some() {
+            return Err(EndpointError::Surplus(without_secrets(text)));
         }
         let address = match url.host() {
             Some(url::Host::Ipv4(ip)) => Some(IpAddr::V4(ip)),
@@ -58,6 +51,27 @@ impl std::str::FromStr for Endpoint {
             Some(ip) if is_forbidden(ip) => Err(EndpointError::Forbidden(ip)),
             _ => Ok(Self(url)),
         }
+    }
+}
+
+/// A text that was given for a URL, as it may be shown whether it is one or not: without what may be a user's name and password,
+/// a query or a fragment. Since it may be none, a password may have any character in it, and ends at the last `@`.
+pub(crate) fn without_secrets(text: &str) -> String {
+    let (scheme, rest) = match text.split_once("//") {
+        Some((scheme, rest)) => (format!("{scheme}//"), rest),
+        None => (String::new(), text),
+    };
+    let (before, query) = match rest.split_once(['?', '#']) {
+        Some((before, query)) => (before, Some(query)),
+        None => (rest, None),
+    };
+    match (before.rsplit_once('@'), query) {
+        // What is before it may be a part of a password as well as a host.
+        (_, Some(query)) if query.contains('@') => format!("{scheme}…"),
+        (Some((_, host)), None) => format!("{scheme}…@{host}"),
+        (Some((_, host)), Some(_)) => format!("{scheme}…@{host}?…"),
+        (None, None) => text.to_owned(),
+        (None, Some(_)) => format!("{scheme}{before}?…"),
     }
 }
 
@@ -167,10 +181,29 @@ mod tests {
         ] {
             bad.parse::<Endpoint>().unwrap_err();
         }
-        let error = "https://me:sesame@cloud.bt.com/"
-            .parse::<Endpoint>()
-            .unwrap_err();
-        assert!(!error.to_string().contains("sesame"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_endpoint_is_shown_without_what_may_be_secret() {
+        for (given, shown) in [
+            ("https://me:sesame@cloud.bt.com/", "https://…@cloud.bt.com/"),
+            ("https://me:ses/ame@cloud.bt.com/", "https://…@cloud.bt.com/"),
+            ("https://me:ses#ame@cloud.bt.com/", "https://…"),
+            ("https://host/?a=b@c&key=sesame", "https://…"),
+            ("https://me@host/?key=sesame", "https://…@host/?…"),
+            ("https://me:s@same@cloud.bt.com/", "https://…@cloud.bt.com/"),
+            ("https://sesame@host:99999/", "https://…@host:99999/"),
+            ("https://me:sesame@", "https://…@"),
+            ("ftp://me:sesame@host/", "ftp://…@host/"),
+            ("me:sesame@host", "…@host"),
+            ("https://host/api?apikey=sesame", "https://host/api?…"),
+            ("https://host/api#sesame", "https://host/api?…"),
+            ("nowhere", "nowhere"),
+        ] {
+            let error = given.parse::<Endpoint>().unwrap_err().to_string();
+            assert!(error.contains(&format!("\"{shown}\"")), "{given}: {error}");
+            assert!(!error.contains("same"), "{error}");
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ use crate::contract::http::{
 };
 
 pub use client::{Client, Trust, proxy};
+pub(crate) use endpoint::without_secrets;
 pub use endpoint::{Endpoint, EndpointError};
 
 /// The status of a server that is called too often (RFC 6585).
