@@ -88,6 +88,14 @@ pub enum Error {
     /// A text is no key of minisign's.
     #[error("\"{0}\" is neither a public key of minisign's nor a file with one")]
     Key(String),
+    /// A line of a file of keys is no key of minisign's.
+    #[error("line {line} of {path} is not a public key of minisign's", path = .path.display())]
+    KeyLine {
+        /// The file.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: usize,
+    },
     /// A signature does not count.
     #[error("the signature {path} does not count: {reason}", path = .path.display())]
     Signature {
@@ -120,6 +128,7 @@ impl Error {
                 "make it yours, and writable for you alone; then look at what is in it, or install the driver anew"
             }
             Self::Signature { .. } => "--key names a key that is trusted",
+            Self::KeyLine { .. } => "a line has one key in base64, as `minisign -G` prints it",
             Self::File { .. } | Self::Key(_) => return None,
         };
         Some(hint.to_owned())

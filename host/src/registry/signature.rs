@@ -27,7 +27,8 @@ impl TrustedKeys {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or a line is no key.
+    /// If the file cannot be read, or a line is no key. The name of another file is none: whoever can write that would be
+    /// trusted.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bytes = match files::read_bounded(path, MAX_FILE) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -35,10 +36,14 @@ impl TrustedKeys {
         };
         let text = String::from_utf8_lossy(&bytes);
         let mut keys = Self::default();
-        for line in text.lines().map(str::trim) {
+        for (index, line) in text.lines().map(str::trim).enumerate() {
             if !(line.is_empty() || line.starts_with('#') || line.starts_with("untrusted comment:"))
             {
-                keys.add(line)?;
+                let key = parse(line).ok_or_else(|| Error::KeyLine {
+                    path: path.to_owned(),
+                    line: index.saturating_add(1),
+                })?;
+                keys.0.push(key);
             }
         }
         Ok(keys)
@@ -50,8 +55,8 @@ impl TrustedKeys {
     ///
     /// If it is no key.
     pub fn add(&mut self, key: &str) -> Result<(), Error> {
-        if let Ok(public) = PublicKey::from_base64(key) {
-            self.0.push((key.to_owned(), public));
+        if let Some(key) = parse(key) {
+            self.0.push(key);
             return Ok(());
         }
         let path = Path::new(key);
@@ -86,6 +91,12 @@ impl TrustedKeys {
         key.map(|(text, _)| text.clone())
             .ok_or_else(|| unsigned("it is not one of this component by a key that is trusted"))
     }
+}
+
+/// A key with its text.
+fn parse(text: &str) -> Option<(String, PublicKey)> {
+    let key = PublicKey::from_base64(text).ok()?;
+    Some((text.to_owned(), key))
 }
 
 #[cfg(test)]
@@ -139,7 +150,18 @@ mod tests {
         keys.add(path.to_str().unwrap()).unwrap();
         assert_eq!(keys.0.len(), 2);
         assert!(matches!(keys.add("no key"), Err(Error::Key(_))));
-        std::fs::write(&path, "no key").unwrap();
-        assert!(matches!(TrustedKeys::read(&path), Err(Error::Key(_))));
+    }
+
+    #[test]
+    fn a_line_of_a_file_of_keys_is_a_key_and_no_other_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trusted-keys");
+        let other = dir.path().join("key.pub");
+        std::fs::write(&other, KEY).unwrap();
+        for line in ["no key", path.to_str().unwrap(), other.to_str().unwrap()] {
+            std::fs::write(&path, format!("# mine\n{line}\n")).unwrap();
+            let error = TrustedKeys::read(&path).unwrap_err();
+            assert!(matches!(error, Error::KeyLine { line: 2, .. }), "{error}");
+        }
     }
 }
