@@ -26,6 +26,45 @@ pub use types::{
     OptionSpec, State, Value,
 };
 
+/// The members of a machine's configuration that the host keeps itself: those of docker-machine's `BaseDriver` (with rancher-machine's `IPv6Address`)
+/// and its own, which are the last three. Their names are docker-machine's.
+pub(crate) const HOST_MEMBERS: [&str; 13] = [
+    "IPAddress",
+    "MachineName",
+    "SSHUser",
+    "SSHPort",
+    "SSHKeyPath",
+    "StorePath",
+    "SwarmMaster",
+    "SwarmHost",
+    "SwarmDiscovery",
+    "IPv6Address",
+    "MachineID",
+    "SSHHostname",
+    "EnginePort",
+];
+
+/// Whether two names are those of one member for Go's JSON: case does not count, nor do the two letters beyond ASCII that
+/// are another case of one of ASCII's (`foldName` in `encoding/json`).
+pub(crate) fn is_same_member(name: &str, other: &str) -> bool {
+    // A record is searched for dozens of names, and nearly all are settled here.
+    if let (Some(first), Some(others)) = (name.as_bytes().first(), other.as_bytes().first())
+        && first.is_ascii()
+        && others.is_ascii()
+        && !first.eq_ignore_ascii_case(others)
+    {
+        return false;
+    }
+    let fold = |c: char| match c {
+        // LATIN SMALL LETTER LONG S
+        '\u{17f}' => 's',
+        // KELVIN SIGN
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    };
+    name.chars().map(fold).eq(other.chars().map(fold))
+}
+
 impl Error {
     /// An error with a message and no hint.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {

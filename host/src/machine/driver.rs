@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::options::Given;
-use super::{Error, Flag, Flags, Origin, ProfileChoice, Surroundings, record};
+use super::{Error, Flag, Flags, Origin, ProfileChoice, Surroundings};
 use crate::capability::http::{Endpoint, without_secrets};
 use crate::contract::{Description, ListableOption, OptionKind, OptionSpec};
 
@@ -126,17 +126,6 @@ impl LazyDriver {
         };
         let driver = Driver::load(&component, limits, self.cache.as_ref())?;
         let description = driver.describe()?;
-        // An option in the place of such a member would tell the host where to write, or others whom to call.
-        // The SSH user may be an option, as in docker-machine's own drivers: it is held to the contract where it is told.
-        let mut keys = description
-            .options
-            .iter()
-            .filter_map(|option| option.config_key.as_ref());
-        let is_refused = |key: &&String| *key != "SSHUser" && record::is_reserved(key, &[]);
-        if let Some(key) = keys.find(is_refused) {
-            let reason = format!("it keeps an option as {key}, which is the host's own");
-            return Err(sandbox::Error::Description(reason).into());
-        }
         Ok(match installed {
             Some((name, grant)) => Loaded::granted(driver, description, name, grant),
             None => Loaded::new(driver, description),

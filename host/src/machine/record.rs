@@ -20,24 +20,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::Error;
-
-/// The members that the host keeps itself: those of docker-machine's `BaseDriver` (with rancher-machine's `IPv6Address`)
-/// and its own, which are the last three. Their names are docker-machine's.
-const HOST_MEMBERS: [&str; 13] = [
-    "IPAddress",
-    "MachineName",
-    "SSHUser",
-    "SSHPort",
-    "SSHKeyPath",
-    "StorePath",
-    "SwarmMaster",
-    "SwarmHost",
-    "SwarmDiscovery",
-    "IPv6Address",
-    "MachineID",
-    "SSHHostname",
-    "EnginePort",
-];
+use crate::contract::{HOST_MEMBERS, is_same_member};
 
 /// The JSON object in which a machine is remembered. Members that nobody here knows survive.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,7 +56,7 @@ impl Record {
     pub(super) fn take_over(&mut self, members: Map<String, Value>) {
         let mut given = Map::new();
         for (name, value) in members {
-            match HOST_MEMBERS.iter().find(|own| is_same(own, &name)) {
+            match HOST_MEMBERS.iter().find(|own| is_same_member(own, &name)) {
                 Some(_) if value.is_null() => {}
                 Some(own) => drop(given.insert((*own).to_owned(), value)),
                 None => drop(given.insert(name, value)),
@@ -92,7 +75,7 @@ impl Record {
     /// does, as for Go.
     pub fn get(&self, member: &str) -> Option<&Value> {
         let mut members = self.0.iter().rev();
-        let (_, value) = members.find(|(name, _)| is_same(name, member))?;
+        let (_, value) = members.find(|(name, _)| is_same_member(name, member))?;
         Some(value).filter(|v| !v.is_null() && v.as_str() != Some(""))
     }
 
@@ -117,7 +100,7 @@ impl Record {
     /// Sets a member, however its name is written.
     pub fn set(&mut self, member: &str, value: impl Into<Value>) {
         self.0
-            .retain(|name, _| name == member || !is_same(name, member));
+            .retain(|name, _| name == member || !is_same_member(name, member));
         self.0.insert(member.to_owned(), value.into());
     }
 
@@ -125,7 +108,7 @@ impl Record {
     pub fn take(&mut self, member: &str) -> Option<Value> {
         let mut taken = None;
         self.0.retain(|name, value| {
-            let is_kept = !is_same(name, member);
+            let is_kept = !is_same_member(name, member);
             if !is_kept {
                 taken = Some(value.take());
             }
@@ -181,30 +164,9 @@ impl Record {
 }
 
 /// Whether a member is the host's or an option's.
-pub(super) fn is_reserved(member: &str, option_keys: &[&str]) -> bool {
+fn is_reserved(member: &str, option_keys: &[&str]) -> bool {
     let mut reserved = HOST_MEMBERS.iter().chain(option_keys);
-    reserved.any(|r| is_same(r, member))
-}
-
-/// Whether two names are those of one member for Go's JSON: case does not count, nor do the two letters beyond ASCII that
-/// are another case of one of ASCII's (`foldName` in `encoding/json`).
-fn is_same(name: &str, other: &str) -> bool {
-    // A record is searched for dozens of names, and nearly all are settled here.
-    if let (Some(first), Some(others)) = (name.as_bytes().first(), other.as_bytes().first())
-        && first.is_ascii()
-        && others.is_ascii()
-        && !first.eq_ignore_ascii_case(others)
-    {
-        return false;
-    }
-    let fold = |c: char| match c {
-        // LATIN SMALL LETTER LONG S
-        '\u{17f}' => 's',
-        // KELVIN SIGN
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    };
-    name.chars().map(fold).eq(other.chars().map(fold))
+    reserved.any(|r| is_same_member(r, member))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::capability::http::{Endpoint, is_command};
 use crate::capability::log::is_treacherous;
-use crate::contract::{Description, OptionKind, OptionSpec};
+use crate::contract::{Description, HOST_MEMBERS, OptionKind, OptionSpec, is_same_member};
 
 /// The most options and the most API commands of a driver.
 const MAX_ITEMS: usize = 200;
@@ -110,6 +110,14 @@ fn validate_option(driver: &str, option: &OptionSpec) -> Result<(), String> {
             "{name} is kept under a name that is not of letters and digits"
         ));
     }
+    // An option in the place of such a member would tell the host where to write, or others whom to call. The SSH user may be
+    // an option, as in docker-machine's own drivers: it is held to the contract where it is told.
+    if let Some(key) = config_key
+        && key != "SSHUser"
+        && HOST_MEMBERS.iter().any(|own| is_same_member(own, key))
+    {
+        return Err(format!("it keeps {name} as {key}, which is the host's own"));
+    }
     match (kind, default) {
         (_, None) => Ok(()),
         (OptionKind::Text, Some(_)) => Ok(()),
@@ -174,7 +182,7 @@ mod tests {
     #[test]
     fn what_the_host_relies_on_is_checked() {
         type Spoil = fn(&mut Description);
-        let cases: [(Spoil, &str); 15] = [
+        let cases: [(Spoil, &str); 16] = [
             (|d| d.name = "../evil".to_owned(), "name"),
             (|d| d.version = "new".to_owned(), "version"),
             (|d| d.commands.push("a&b".to_owned()), "command"),
@@ -215,6 +223,10 @@ mod tests {
             (
                 |d| d.options[0].config_key = Some("a b".to_owned()),
                 "kept under",
+            ),
+            (
+                |d| d.options[0].config_key = Some("storePath".to_owned()),
+                "the host's own",
             ),
             (
                 |d| {
