@@ -85,7 +85,7 @@ impl Account {
     ///
     /// # Errors
     ///
-    /// If the cloud does not tell.
+    /// If the cloud does not tell, or the driver tells what is against the contract.
     pub fn survey(&self) -> Result<Vec<Found>, Error> {
         let capabilities = self.surroundings.capabilities(
             &self.loaded,
@@ -98,14 +98,16 @@ impl Account {
         let found = self.loaded.driver.survey(capabilities, &values)?;
         let found = found.map_err(|e| Error::driver(e, &self.options.secrets))?;
         if found.len() > MAX_FOUND {
-            return Err(sandbox::Error::Trap(INVALID.to_owned()).into());
+            return Err(against_contract(format!(
+                "it found more than {MAX_FOUND} machines"
+            )));
         }
         let mut ids = BTreeSet::new();
         let sane = found.into_iter().map(|machine| {
-            let is_new = ids.insert(machine.id.clone());
-            self.sane(machine)
-                .filter(|_| is_new)
-                .ok_or_else(|| sandbox::Error::Trap(INVALID.to_owned()).into())
+            if !ids.insert(machine.id.clone()) {
+                return Err(against_contract("it found a machine twice"));
+            }
+            self.sane(machine).map_err(against_contract)
         });
         sane.collect()
     }
@@ -126,8 +128,12 @@ impl Account {
         )
     }
 
-    /// Holds what a driver tells to the contract.
-    fn sane(&self, machine: FoundMachine) -> Option<Found> {
+    /// Holds what a driver tells of a machine that it found to the contract.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, as a clause for the user.
+    fn sane(&self, machine: FoundMachine) -> Result<Found, &'static str> {
         let FoundMachine {
             name,
             id,
@@ -135,11 +141,20 @@ impl Account {
             saved,
         } = machine;
         let shown = |part: String| shown(&part, &self.options.secrets, MAX_PART).replace('\n', " ");
-        let saved = members(&saved, self.loaded.driver.limits().saved_size).ok()?;
+        match () {
+            () if !is_machine_name(&name) => {
+                return Err("it found a machine whose name is invalid");
+            }
+            () if !super::is_id(&id) => return Err("it found a machine whose id is invalid"),
+            () if parts.len() > MAX_FOUND => return Err("it found a machine of too many parts"),
+            () => {}
+        }
+        let invalid = "it found a machine for which it remembers what is invalid";
+        let saved = members(&saved, self.loaded.driver.limits().saved_size).map_err(|_| invalid)?;
         let keys = super::config_keys(&self.loaded.description.options);
-        Record::default().replace_saved(saved.clone(), &keys).ok()?;
-        let is_valid = is_machine_name(&name) && super::is_id(&id) && parts.len() <= MAX_FOUND;
-        is_valid.then(|| Found {
+        let kept = Record::default().replace_saved(saved.clone(), &keys);
+        kept.map_err(|_| invalid)?;
+        Ok(Found {
             name,
             id,
             parts: parts.into_iter().map(shown).collect(),
@@ -148,4 +163,6 @@ impl Account {
     }
 }
 
-const INVALID: &str = "it told of a machine with an invalid name, id or state, or of too many";
+fn against_contract(reason: impl Into<String>) -> Error {
+    sandbox::Error::Answer(reason.into()).into()
+}

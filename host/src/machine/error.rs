@@ -112,6 +112,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// The file of a machine's secrets cannot be understood. What is in it is not told.
+    #[error("{path} cannot be understood: it is not a JSON object of texts", path = .0.display())]
+    Secrets(PathBuf),
     /// A link is in the place of a machine's directory or file: what is written or removed would be elsewhere.
     #[error("{path} is a link", path = .0.display())]
     Link(PathBuf),
@@ -131,8 +134,8 @@ pub enum Error {
     /// The user asked to stop before anything was begun.
     #[error("stopped before it was begun")]
     Cancelled,
-    /// The client's configuration of the machine cannot be understood.
-    #[error("the machine's configuration is not a JSON object: {0}")]
+    /// The machine's configuration, as a client or the store has it, cannot be understood.
+    #[error("the machine's configuration cannot be understood: {0}")]
     Record(String),
     /// The system has no randomness.
     #[error("the system gives no random numbers: {0}")]
@@ -183,6 +186,7 @@ impl Error {
             | Self::Registry(_)
             | Self::Store { .. }
             | Self::Corrupt { .. }
+            | Self::Secrets(_)
             | Self::Link(_)
             | Self::StoreVersion { .. }
             | Self::Vanished(_)
@@ -235,6 +239,10 @@ impl Error {
                  cloud's own console"
                     .to_owned(),
             ),
+            Self::Secrets(path) => Some(format!(
+                "remove {} and give the keys by the environment, or restore it from a backup",
+                path.display()
+            )),
             Self::Sandbox(sandbox::Error::NoInventory) => Some(
                 "look at the cloud's own console; a newer version of the driver may list it".to_owned(),
             ),

@@ -211,7 +211,7 @@ pub(crate) fn check_limits(limits: &[Limit]) -> Result<(), sandbox::Error> {
 
 fn at_most(max: usize, told: usize, what: &str) -> Result<(), sandbox::Error> {
     match told > max {
-        true => Err(sandbox::Error::Trap(format!(
+        true => Err(sandbox::Error::Answer(format!(
             "it told of more than {max} {what}"
         ))),
         false => Ok(()),

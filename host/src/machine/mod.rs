@@ -716,7 +716,7 @@ impl Remembered {
         match files::read_bounded(&path, MAX_SECRETS) {
             Ok(json) => options::secrets_from_json(&json)
                 // The reason may quote the file.
-                .map_err(|_| Error::corrupt(&path, "it is no JSON object of texts")),
+                .map_err(|_| Error::Secrets(path)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Secrets::default()),
             Err(e) => Err(Error::store(&path, e)),
         }

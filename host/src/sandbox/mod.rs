@@ -68,6 +68,9 @@ pub enum Error {
     /// The driver crashed.
     #[error("the driver crashed: {0}")]
     Trap(String),
+    /// What the driver answered breaks the contract.
+    #[error("the driver's answer breaks the contract: {0}")]
+    Answer(String),
     /// The description breaks the contract.
     #[error("the driver's description is invalid: {0}")]
     Description(String),
@@ -241,7 +244,7 @@ impl Driver {
         })?;
         if answers.len() != machines.len() {
             let (got, asked) = (answers.len(), machines.len());
-            return Err(Error::Trap(format!(
+            return Err(Error::Answer(format!(
                 "it told the status of {got} machines, not of {asked}"
             )));
         }

@@ -431,8 +431,15 @@ fn a_survey_sees_the_accounts_options_alone_and_is_held_to_the_contract() {
     assert!(!part.contains(KEY) && !part.contains("panic"), "{part}");
     assert!(!part.contains(char::is_control), "{part}");
     good.machine(machine).change(Change::Remove).unwrap();
-    for bad in ["bad-name", "bad-id", "twice"] {
+    for (bad, expected) in [
+        ("bad-name", "whose name is invalid"),
+        ("bad-id", "whose id is invalid"),
+        ("twice", "found a machine twice"),
+    ] {
         let error = account(bad).survey().unwrap_err().to_string();
-        assert!(error.contains("invalid name, id or state"), "{error}");
+        assert!(
+            error.contains("answer breaks the contract") && error.contains(expected),
+            "{error}"
+        );
     }
 }

@@ -246,10 +246,10 @@ fn of_secrets(data: &[u8]) -> bool {
     match machine.record() {
         Ok(_) => {}
         Err(error) => {
-            assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+            assert!(matches!(error, Error::Secrets(_)), "{error:?}");
             // It says where, and nothing of what is there.
             let reason = error.to_string().replace(&path.display().to_string(), "");
-            assert!(reason.contains("no JSON object of texts"), "{reason}");
+            assert!(reason.contains("not a JSON object of texts"), "{reason}");
             assert_eq!(fs::read(&path).expect("a file"), data);
             return false;
         }
