@@ -65,7 +65,7 @@ pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
 pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     File::open(path)?
-        .take(limit + 1)
+        .take(limit.saturating_add(1))
         .read_to_end(&mut contents)?;
     if contents.len() as u64 > limit {
         let message = format!("larger than {limit} bytes");
@@ -121,6 +121,7 @@ mod tests {
         let path = dir.path().join("f");
         fs::write(&path, "12345").unwrap();
         assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
+        assert_eq!(read_bounded(&path, u64::MAX).unwrap(), b"12345");
         assert_eq!(
             read_bounded(&path, 4).unwrap_err().kind(),
             io::ErrorKind::FileTooLarge

@@ -14,8 +14,10 @@ use sha1::Sha1;
 
 use crate::capability::secret::Secret;
 
-/// How long a signed request is valid. Servers that enforce timestamps accept 15 minutes at most; the rest is for a
-/// clock here that runs ahead of theirs.
+/// The longest validity of a signed request that servers accept, by their own clocks (`ApiServer.verifyRequest`).
+pub const MAX_VALIDITY: Duration = Duration::from_secs(15 * 60);
+
+/// How long a signed request is valid. What is left until [`MAX_VALIDITY`] is for a clock here that runs ahead of a server's.
 pub const VALIDITY: Duration = Duration::from_secs(10 * 60);
 
 /// The parameters that signing adds, and which a driver must not give.

@@ -12,6 +12,7 @@ use super::{
     Account, Error, Flags, Inventory, LazyDriver, Loaded, Machine, Record, Store, Surroundings,
 };
 use crate::capability::http::Endpoint;
+use crate::capability::signature;
 use crate::contract::http::FailureKind;
 use crate::contract::types::ErrorKind;
 use crate::contract::{Limit, OptionKind};
@@ -22,10 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The difference between two clocks from which on the user is warned. Answers have whole seconds, and travel.
 const NOTABLE_SKEW: Duration = Duration::from_secs(30);
-
-/// The difference from which on signatures are refused: they end ten minutes after they are made, and servers take none that
-/// ends more than fifteen minutes later.
-const FATAL_SKEW: Duration = Duration::from_secs(5 * 60);
 
 /// What was found of one thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -414,15 +411,17 @@ fn clock(before: SystemTime, date: Option<SystemTime>, after: SystemTime) -> Fin
     let Some(date) = date else {
         return Finding::skipped(what, "the endpoint does not tell its time");
     };
-    let (skew, direction) = match (date.duration_since(after), before.duration_since(date)) {
-        (Ok(slow), _) => (slow, "behind"),
-        (_, Ok(fast)) => (fast, "ahead of"),
-        _ => (Duration::ZERO, "behind"),
+    // From which difference on signatures are refused: they have ended already, or end too late.
+    let most_ahead = signature::MAX_VALIDITY.saturating_sub(signature::VALIDITY);
+    let (skew, direction, fatal) = match (date.duration_since(after), before.duration_since(date)) {
+        (Ok(slow), _) => (slow, "behind", signature::VALIDITY),
+        (_, Ok(fast)) => (fast, "ahead of", most_ahead),
+        _ => (Duration::ZERO, "behind", signature::VALIDITY),
     };
     let detail = format!("{} s {direction} the endpoint's", skew.as_secs());
     let remedy = "set this computer's clock, best by a time service such as systemd-timesyncd";
     match skew {
-        skew if skew >= FATAL_SKEW => Finding::bad(what, detail, remedy),
+        skew if skew >= fatal => Finding::bad(what, detail, remedy),
         skew if skew >= NOTABLE_SKEW => Finding::warning(what, detail, remedy),
         _ => Finding::good(what, "as the endpoint's"),
     }
@@ -513,7 +512,11 @@ mod tests {
         assert_eq!(verdict(1_000, 1_029, 1_010), Verdict::Good);
         assert_eq!(verdict(1_000, 1_040, 1_010), Verdict::Warning);
         assert_eq!(verdict(1_000, 960, 1_010), Verdict::Warning);
-        assert_eq!(verdict(1_000, 1_310, 1_010), Verdict::Bad);
+        // A clock that is behind makes signatures that end sooner, one that is ahead such that end too late.
+        assert_eq!(verdict(1_000, 1_609, 1_010), Verdict::Warning);
+        assert_eq!(verdict(1_000, 1_610, 1_010), Verdict::Bad);
+        assert_eq!(verdict(1_000, 701, 1_010), Verdict::Warning);
+        assert_eq!(verdict(1_000, 700, 1_010), Verdict::Bad);
         let fast = clock(at(1_000), Some(at(400)), at(1_010));
         assert_eq!(fast.detail, "600 s ahead of the endpoint's");
         assert_eq!(fast.verdict, Verdict::Bad);
