@@ -25,7 +25,7 @@ struct Used {
     cancelled: Option<Instant>,
     requests: u32,
     lines: u32,
-    told_requests: u32,
+    request_lines: u32,
     saves: u32,
     hit: Option<Limit>,
 }
@@ -39,7 +39,7 @@ impl Budget {
             cancelled: None,
             requests: 0,
             lines: 0,
-            told_requests: 0,
+            request_lines: 0,
             saves: 0,
             hit: None,
         };
@@ -141,9 +141,9 @@ impl Budget {
         count(&mut self.used().lines, self.limits.log_lines)
     }
 
-    /// Counts a request that is told of. Whether it may be: there are as many of them as lines of the driver's own.
-    pub(super) fn admit_told_request(&self) -> bool {
-        count(&mut self.used().told_requests, self.limits.log_lines)
+    /// Counts a line about a request. Whether it may be shown: there are as many of them as lines of the driver's own.
+    pub(super) fn admit_request_line(&self) -> bool {
+        count(&mut self.used().request_lines, self.limits.log_lines)
     }
 
     /// Counts a saved state. Whether it may be saved.

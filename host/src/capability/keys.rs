@@ -1,7 +1,6 @@
 //! The machine's SSH key pair. The private half is written to the machine's directory and goes nowhere else.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
+use super::budget::Budget;
 use crate::contract::keys::KeyType;
 use crate::contract::types::ErrorKind;
 use crate::{contract, files};
@@ -18,10 +18,23 @@ use crate::{contract, files};
 /// Accepted by every server, and as strong as Ed25519's 128 bits (NIST SP 800-57).
 const RSA_BITS: usize = 3072;
 
-/// The most bytes of a private key that the user gives: an RSA key of 16,384 bits has 13 KB.
+/// The most bytes of a private key: one of RSA with 16,384 bits has 13 KB.
 const MAX_KEY: u64 = 64 * 1024;
 
 /// The capability `keys`.
+pub struct SshKeys {
+    keys: Keys,
+    budget: Arc<Budget>,
+}
+
+impl SshKeys {
+    /// Gives the key of `keys`. What that takes is not the driver's computing.
+    pub fn new(keys: Keys, budget: Arc<Budget>) -> Self {
+        Self { keys, budget }
+    }
+}
+
+/// What one operation has to do with keys.
 #[derive(Debug)]
 pub enum Keys {
     /// The operation has no business with keys.
@@ -46,9 +59,17 @@ pub enum KeyError {
         /// Why not.
         source: io::Error,
     },
-    /// A key cannot be made or read.
+    /// The key that the machine has cannot be understood.
+    #[error("cannot read the SSH key {path}: {source}", path = .path.display())]
+    Existing {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: ssh_key::Error,
+    },
+    /// A key cannot be made.
     #[error("cannot make an SSH key: {0}")]
-    Key(#[from] ssh_key::Error),
+    Make(#[from] ssh_key::Error),
     /// The file that the user named is no private key.
     #[error("{path} is not a private key that SSH can use", path = .0.display())]
     NotAKey(PathBuf),
@@ -108,8 +129,14 @@ impl fmt::Debug for GivenKey {
     }
 }
 
-impl contract::keys::Host for Keys {
+impl contract::keys::Host for SshKeys {
     fn ssh_public_key(&mut self, key_type: KeyType) -> Result<String, contract::Error> {
+        self.budget.waiting(|| self.keys.public_key(key_type))
+    }
+}
+
+impl Keys {
+    fn public_key(&self, key_type: KeyType) -> Result<String, contract::Error> {
         match self {
             Self::Denied => Err(contract::Error::new(
                 ErrorKind::Unsupported,
@@ -125,8 +152,14 @@ impl contract::keys::Host for Keys {
 }
 
 fn public_key(path: &Path, key_type: KeyType) -> Result<String, KeyError> {
-    let existing = match fs::read_to_string(path) {
-        Ok(text) => Some(PrivateKey::from_openssh(&text)?),
+    let existing = match files::read_bounded(path, MAX_KEY).map(Zeroizing::new) {
+        Ok(text) => {
+            let key = PrivateKey::from_openssh(text.as_slice());
+            Some(key.map_err(|source| KeyError::Existing {
+                path: path.to_owned(),
+                source,
+            })?)
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(source) => {
             let path = path.to_owned();
@@ -184,22 +217,26 @@ fn generate(key_type: KeyType) -> Result<PrivateKey, ssh_key::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capability::clock::{Cancel, SystemTimeSource};
+    use crate::capability::limits::Limits;
     use crate::contract::keys::Host as _;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Duration;
 
     #[test]
     fn a_pair_is_made_once_and_replaced_by_one_of_another_type() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("id_rsa");
-        let mut keys = Keys::At {
+        let keys = Keys::At {
             path: path.clone(),
             given: None,
         };
-        let first = keys.ssh_public_key(KeyType::Ed25519).unwrap();
+        let first = keys.public_key(KeyType::Ed25519).unwrap();
         assert!(first.starts_with("ssh-ed25519 "));
         assert_eq!(first.split(' ').count(), 2, "no comment: {first}");
-        assert_eq!(keys.ssh_public_key(KeyType::Ed25519).unwrap(), first);
-        let rsa = keys.ssh_public_key(KeyType::Rsa).unwrap();
+        assert_eq!(keys.public_key(KeyType::Ed25519).unwrap(), first);
+        let rsa = keys.public_key(KeyType::Rsa).unwrap();
         assert!(rsa.starts_with("ssh-rsa "));
         assert_eq!(
             fs::read_to_string(dir.path().join("id_rsa.pub"))
@@ -214,12 +251,42 @@ mod tests {
     }
 
     #[test]
+    fn making_a_key_is_not_the_drivers_computing() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = Keys::At {
+            path: dir.path().join("id_rsa"),
+            given: None,
+        };
+        let limits = Limits {
+            computation: Duration::from_millis(200),
+            ..Limits::default()
+        };
+        let time = Arc::new(SystemTimeSource::default());
+        let budget = Arc::new(Budget::new(limits, time, Cancel::default()));
+        let mut keys = SshKeys::new(keys, Arc::clone(&budget));
+        keys.ssh_public_key(KeyType::Rsa).unwrap();
+        assert_eq!(budget.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_named_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("id_rsa");
+        fs::write(&path, "garbled").unwrap();
+        let keys = Keys::At {
+            path: path.clone(),
+            given: None,
+        };
+        let error = keys.public_key(KeyType::Ed25519).unwrap_err();
+        assert!(error.message.contains("cannot read the SSH key"), "{error:?}");
+        assert!(error.message.contains("id_rsa"), "{error:?}");
+        assert_eq!(fs::read(&path).unwrap(), b"garbled");
+    }
+
+    #[test]
     fn only_create_gets_a_key() {
         assert_eq!(
-            Keys::Denied
-                .ssh_public_key(KeyType::Ed25519)
-                .unwrap_err()
-                .kind,
+            Keys::Denied.public_key(KeyType::Ed25519).unwrap_err().kind,
             ErrorKind::Unsupported
         );
     }
@@ -233,12 +300,12 @@ mod tests {
         fs::write(&own, key.to_openssh(LineEnding::LF).unwrap()).unwrap();
         let given = Arc::new(GivenKey::read(&own).unwrap());
         let path = dir.path().join("id_rsa");
-        let mut keys = Keys::At {
+        let keys = Keys::At {
             path: path.clone(),
             given: Some(given),
         };
         // Whatever type is asked for.
-        let public = keys.ssh_public_key(KeyType::Rsa).unwrap();
+        let public = keys.public_key(KeyType::Rsa).unwrap();
         key.set_comment("");
         assert_eq!(public, key.public_key().to_openssh().unwrap());
         assert_eq!(fs::read(&path).unwrap(), fs::read(&own).unwrap());

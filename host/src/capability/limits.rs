@@ -50,7 +50,7 @@ pub struct Limits {
     /// Bytes of the body of an answer.
     #[serde(rename = "response-bytes")]
     pub response_size: u64,
-    /// Lines and steps that are shown to the user, and besides so many requests to who wants to know it all.
+    /// Lines and steps that are shown to the user, and, with `--verbose`, as many lines about requests.
     #[serde(rename = "log-lines")]
     pub log_lines: u32,
     /// Bytes of one of them.

@@ -1,4 +1,5 @@
-//! What a driver may ask of the host, one file each.
+//! What a driver may ask of the host, one file each: [`http`], [`keys`], [`state`], [`clock`] and [`log`]; and what these share:
+//! the [`limits`] of an operation and the [`budget`] that is left of them, its [`secret`]s, and CloudStack's [`signature`].
 //!
 //! Each capability implements its interface of the [contract](crate::contract) for a small struct that is made anew for
 //! every operation, so that nothing of a driver leaks from one call into the next. What they share with the outside is behind
@@ -23,7 +24,7 @@ pub struct Capabilities {
     /// Requests to the configured endpoints.
     pub http: http::Http,
     /// The machine's SSH key pair.
-    pub keys: keys::Keys,
+    pub keys: keys::SshKeys,
     /// What the driver remembers.
     pub state: state::State,
     /// Time and cancellation.
@@ -47,7 +48,7 @@ impl Capabilities {
                 Arc::clone(&budget),
                 Arc::new(log::Silent),
             ),
-            keys: keys::Keys::Denied,
+            keys: keys::SshKeys::new(keys::Keys::Denied, Arc::clone(&budget)),
             state: state::State::new(Box::new(state::Nowhere), Arc::clone(&budget)),
             clock: clock::Clock(Arc::clone(&budget)),
             log: log::Log::new(Arc::new(log::Silent), secrets, Arc::clone(&budget)),

@@ -23,7 +23,7 @@ use crate::capability::Capabilities;
 use crate::capability::budget::Budget;
 use crate::capability::clock::{Cancel, Clock, SystemTimeSource, TimeSource};
 use crate::capability::http::{Client, Grant, Http};
-use crate::capability::keys::Keys;
+use crate::capability::keys::{Keys, SshKeys};
 use crate::capability::log::{Level, Log, Reporter, clean};
 use crate::capability::secret::Secrets;
 use crate::capability::state::{SaveState, State as StateCapability};
@@ -159,7 +159,7 @@ impl Surroundings {
                 Arc::clone(&budget),
                 Arc::clone(&self.reporter),
             ),
-            keys,
+            keys: SshKeys::new(keys, Arc::clone(&budget)),
             state: StateCapability::new(sink, Arc::clone(&budget)),
             clock: Clock(Arc::clone(&budget)),
             log: Log::new(Arc::clone(&self.reporter), secrets, Arc::clone(&budget)),

@@ -408,13 +408,13 @@ impl Context {
 }
 
 fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
-    use crate::capability::{clock::Clock, http::Http, keys::Keys, log::Log, state::State};
+    use crate::capability::{clock::Clock, http::Http, keys::SshKeys, log::Log, state::State};
     use contract::{clock, http, keys, log, state, types};
 
     wasi::link(linker)?;
     types::add_to_linker::<_, HasSelf<Capabilities>>(linker, |c| &mut c.capabilities)?;
     http::add_to_linker::<_, HasSelf<Http>>(linker, |c| &mut c.capabilities.http)?;
-    keys::add_to_linker::<_, HasSelf<Keys>>(linker, |c| &mut c.capabilities.keys)?;
+    keys::add_to_linker::<_, HasSelf<SshKeys>>(linker, |c| &mut c.capabilities.keys)?;
     state::add_to_linker::<_, HasSelf<State>>(linker, |c| &mut c.capabilities.state)?;
     clock::add_to_linker::<_, HasSelf<Clock>>(linker, |c| &mut c.capabilities.clock)?;
     log::add_to_linker::<_, HasSelf<Log>>(linker, |c| &mut c.capabilities.log)

@@ -145,9 +145,9 @@ impl Http {
         }
     }
 
-    /// Shows, to who wants to know it all, how a call ended.
+    /// Logs at debug level how a call ended.
     fn report(&self, called: &str, took: Duration, outcome: &Result<Response, Failure>) {
-        if !self.budget.admit_told_request() {
+        if !self.budget.admit_request_line() {
             return;
         }
         let end = match outcome {
@@ -155,7 +155,8 @@ impl Http {
             Err(failure) => clean(&failure.message, 1_000),
         };
         let line = format!("{called}: {end}, {} ms", took.as_millis());
-        self.reporter.log(Level::Debug, &line);
+        self.budget
+            .waiting(|| self.reporter.log(Level::Debug, &line));
     }
 
     /// Sends a request that is within the rules, and notes in `trace` what became of it.
