@@ -95,27 +95,38 @@ impl Secrets {
     }
 
     /// What is not to be shown: the values as they are, and as they stand in a query and in JSON. Without the padding of
-    /// Base64, which some write as `\u003d`.
-    fn redacted(&self) -> impl Iterator<Item = Zeroizing<String>> {
+    /// Base64, which some write as `\u003d`. Longer ones come first, since a shorter one may be the beginning of one.
+    fn redacted(&self) -> Vec<Zeroizing<String>> {
         let values = self
             .0
             .values()
             .map(|value| value.expose().trim_end_matches('='));
-        values
+        let mut forms: Vec<_> = values
             .filter(|value| value.len() >= MIN_REDACTED)
             .flat_map(|value| {
                 let encoded = encode(value);
+                let json = in_json(value);
                 let forms = [
                     value.to_owned(),
                     lower_case_escapes(&encoded),
                     encoded,
-                    value.replace('/', "\\/"),
+                    json.replace('/', "\\/"),
+                    json,
                 ];
-                let mut forms = forms.map(Zeroizing::new).to_vec();
-                forms.dedup();
-                forms
+                forms.map(Zeroizing::new)
             })
+            .collect();
+        forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.as_str().cmp(b.as_str())));
+        forms.dedup();
+        forms
     }
+}
+
+/// A text as it stands between the quotes of JSON.
+fn in_json(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    let inner = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
+    inner.unwrap_or(text).to_owned()
 }
 
 /// Text that is encoded for a query, as those encode it who write `%2b` for `%2B`.
@@ -168,5 +179,23 @@ mod tests {
         let secrets = Secrets::from_iter([("key".to_owned(), Secret::from("hunter+2/hunter="))]);
         assert_eq!(secrets.redact("hunter+2\\/hunter="), "***=");
         assert_eq!(secrets.redact("hunter+2/hunter\\u003d"), "***\\u003d");
+        let quoted = Secrets::from_iter([("key".to_owned(), Secret::from("hun\"ter\\2/hunter"))]);
+        for text in [
+            r#"{"key": "hun\"ter\\2/hunter"}"#,
+            r#"{"key": "hun\"ter\\2\/hunter"}"#,
+        ] {
+            assert_eq!(quoted.redact(text), r#"{"key": "***"}"#);
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_secret_that_begins_with_another() {
+        let secrets = Secrets::from_iter([
+            ("a".to_owned(), Secret::from("hunter2hunter2")),
+            ("b".to_owned(), Secret::from("hunter2hunter2hunter3")),
+        ]);
+        assert_eq!(secrets.redact("hunter2hunter2hunter3"), "***");
+        let bytes = secrets.redact_bytes(b"hunter2hunter2hunter3".to_vec());
+        assert_eq!(bytes, [b'*'; 21]);
     }
 }

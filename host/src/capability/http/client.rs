@@ -21,6 +21,10 @@ const MAX_IDLE: usize = 32;
 /// The longest time until a connection is there, its TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The part of an exchange's time in which a connection must be there. An unreachable server is told from one that does not
+/// answer by which of the two times is up.
+const CONNECT_PART: f64 = 0.9;
+
 /// The connections, shared by all operations of a process. Clones share them, and the pace at which servers are called.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -101,6 +105,7 @@ impl Client {
         let timeout = timeout.min(self.limit);
         // A connection that is kept may be to another server than a new one.
         let request = self.pool.changing.get(url).config();
+        let request = request.timeout_connect(Some(connect_timeout(timeout)));
         let answer = request.timeout_global(Some(timeout)).build().call();
         let uri = url.parse().unwrap_or_default();
         let answer = answer.map_err(|e| through_proxy(failure(&e, host), &uri))?;
@@ -126,11 +131,13 @@ impl Client {
         let answer = match *request.method() {
             ureq::http::Method::GET | ureq::http::Method::DELETE => {
                 let request = agent.configure_request(request.map(drop));
+                let request = request.timeout_connect(Some(connect_timeout(timeout)));
                 agent.run(request.timeout_global(Some(timeout)).build())
             }
             // An empty body has a length; none at all would be sent in chunks, which not every server reads.
             _ => {
                 let request = agent.configure_request(request);
+                let request = request.timeout_connect(Some(connect_timeout(timeout)));
                 agent.run(request.timeout_global(Some(timeout)).build())
             }
         };
@@ -164,7 +171,6 @@ impl Pool {
                 .proxy(ureq::Proxy::try_from_env())
                 .max_idle_connections(idle_connections)
                 .max_idle_connections_per_host(idle_connections)
-                .timeout_connect(Some(CONNECT_TIMEOUT))
                 .user_agent(concat!("btcloud-host/", env!("CARGO_PKG_VERSION")))
                 .tls_config(trust.config())
                 .build();
@@ -183,6 +189,11 @@ impl Default for Client {
     fn default() -> Self {
         Self::new(Trust::System)
     }
+}
+
+/// How long a connection may take in an exchange of that time.
+fn connect_timeout(exchange: Duration) -> Duration {
+    CONNECT_TIMEOUT.min(exchange.mul_f64(CONNECT_PART))
 }
 
 /// Names the proxy, if there is one: what cannot be reached may be that.
@@ -317,7 +328,7 @@ fn failure(error: &ureq::Error, host: &str) -> Failure {
             }
             (None, io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => (
                 Unreachable,
-                format!("there is no way to {host}: {e}"),
+                format!("no route to {host}: {e}"),
                 false,
             ),
             (None, _) => (
@@ -357,7 +368,7 @@ fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
 mod tests {
     use super::*;
     use std::io::{Read as _, Write as _};
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::sync::{Arc, Mutex};
 
     /// Gives one answer after the other to whatever it is asked.
@@ -392,6 +403,25 @@ mod tests {
             .header("connection", "close")
             .body(Vec::new());
         client.exchange("cloud.invalid", request.unwrap(), MAX_TIMEOUT, 100)
+    }
+
+    #[test]
+    fn what_accepts_no_connection_is_told_as_such_however_short_the_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        // Until no more are taken.
+        let patience = Duration::from_millis(200);
+        let taken = std::iter::from_fn(|| TcpStream::connect_timeout(&address, patience).ok());
+        let _taken: Vec<_> = taken.take(100).collect();
+        let client = client(&[&[address]]).with_limit(Duration::from_millis(500));
+        let failure = get(&client, address.port()).unwrap_err();
+        assert_eq!(
+            (failure.kind, failure.request_sent),
+            (FailureKind::TimedOut, false),
+            "{}",
+            failure.message
+        );
     }
 
     #[test]
