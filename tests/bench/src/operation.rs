@@ -12,7 +12,7 @@ use btcloud_host::capability::clock::{
     Cancel, Clock, SystemTimeSource, TimeSource, VirtualTimeSource,
 };
 use btcloud_host::capability::http::{Client, Grant, Http};
-use btcloud_host::capability::keys::Keys;
+use btcloud_host::capability::keys::{Keys, SshKeys};
 use btcloud_host::capability::log::{Log, Silent};
 use btcloud_host::capability::secret::{Secret, Secrets};
 use btcloud_host::capability::state::{SaveState, State};
@@ -127,6 +127,10 @@ impl Operations {
         };
         let budget = Arc::new(Budget::new(Limits::default(), time, Cancel::default()));
         let secrets = &self.secrets;
+        let keys = Keys::At {
+            path: self.directory.join(name),
+            given: None,
+        };
         Capabilities {
             http: Http::new(
                 self.client.clone(),
@@ -135,10 +139,7 @@ impl Operations {
                 Arc::clone(&budget),
                 Arc::new(Silent),
             ),
-            keys: Keys::At {
-                path: self.directory.join(name),
-                given: None,
-            },
+            keys: SshKeys::new(keys, Arc::clone(&budget)),
             state: State::new(Box::new(Forget), Arc::clone(&budget)),
             clock: Clock(Arc::clone(&budget)),
             log: Log::new(Arc::new(Silent), Arc::clone(secrets), Arc::clone(&budget)),
