@@ -1,11 +1,11 @@
 //! The driver that the host carries in itself, and how drivers are found by name.
 
 use crate::machine::LazyDriver;
-use crate::registry::Registry;
+use crate::registry::{self, Registry};
 use crate::sandbox::{Cache, Limits};
 
 /// Its name, as in `docker-machine create --driver btcloud`.
-pub const NAME: &str = "btcloud";
+pub const NAME: &str = registry::BUILT_IN;
 
 /// Its component.
 pub const COMPONENT: &[u8] = include_bytes!(env!("BTCLOUD_DRIVER_COMPONENT_FILE"));

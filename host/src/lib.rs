@@ -3,7 +3,7 @@
 //!
 //! Dependencies point one way: the doors ([`cli`], [`plugin`]) know the [`machine`] service, the service knows the
 //! [`registry`] of third-party drivers and the [`sandbox`], the sandbox knows the [`capability`]s, and all speak in terms
-//! of the [`contract`]. A [`profile`] is where the user has written options down. [`provision`] makes a machine a Docker host,
+//! of the [`contract`]. [`provision`] makes a machine a Docker host,
 //! over [`ssh`], for the command line alone: docker-machine does that itself. [`conformance`] looks whether somebody's driver
 //! keeps the contract.
 
@@ -26,7 +26,6 @@ pub mod contract;
 mod files;
 pub mod machine;
 pub mod plugin;
-pub mod profile;
 pub mod provision;
 pub mod registry;
 pub mod sandbox;

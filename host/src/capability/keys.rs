@@ -278,7 +278,10 @@ mod tests {
             given: None,
         };
         let error = keys.public_key(KeyType::Ed25519).unwrap_err();
-        assert!(error.message.contains("cannot read the SSH key"), "{error:?}");
+        assert!(
+            error.message.contains("cannot read the SSH key"),
+            "{error:?}"
+        );
         assert!(error.message.contains("id_rsa"), "{error:?}");
         assert_eq!(fs::read(&path).unwrap(), b"garbled");
     }

@@ -116,7 +116,11 @@ impl Secrets {
                 forms.map(Zeroizing::new)
             })
             .collect();
-        forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.as_str().cmp(b.as_str())));
+        forms.sort_by(|a, b| {
+            b.len()
+                .cmp(&a.len())
+                .then_with(|| a.as_str().cmp(b.as_str()))
+        });
         forms.dedup();
         forms
     }
@@ -125,7 +129,9 @@ impl Secrets {
 /// A text as it stands between the quotes of JSON.
 fn in_json(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
-    let inner = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
+    let inner = json
+        .strip_prefix('"')
+        .and_then(|json| json.strip_suffix('"'));
     inner.unwrap_or(text).to_owned()
 }
 

@@ -17,8 +17,8 @@ use super::{Failure, completions};
 use crate::builtin;
 use crate::contract::{ListableOption, OptionKind, OptionScope, OptionSpec};
 use crate::files;
+use crate::machine::profile::{self, Places, Profile};
 use crate::machine::{Error, Flag, Flags, LazyDriver, Loaded, ProfileChoice, Store};
-use crate::profile::{self, Places, Profile};
 use crate::registry;
 use crate::sandbox::{Cache, Limits};
 

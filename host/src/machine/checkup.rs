@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::profile::Profile;
 use super::{
     Account, Error, Flags, Inventory, LazyDriver, Loaded, Machine, Record, Store, Surroundings,
 };
@@ -373,7 +374,7 @@ fn judge(limits: &[Limit]) -> Vec<Finding> {
     findings
 }
 
-fn source(loaded: &Loaded, profile: Option<&crate::profile::Profile>) -> String {
+fn source(loaded: &Loaded, profile: Option<&Profile>) -> String {
     let driver = format!("driver {} {}", loaded.name, loaded.description.version);
     match profile {
         Some(profile) => format!(

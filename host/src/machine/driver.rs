@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::options::Given;
-use super::{Error, Flag, Flags, Origin, ProfileChoice, Surroundings};
-use crate::capability::http::{Endpoint, without_secrets};
-use crate::contract::{Description, ListableOption, OptionKind, OptionSpec};
-
-use crate::profile::Profile;
+use super::options::{Configured, Given, conceal};
+use super::profile::Profile;
+use super::{Error, Flags, ProfileChoice, Surroundings};
+use crate::capability::http::Endpoint;
+use crate::contract::{Description, ListableOption, OptionSpec};
 use crate::registry::{self, Grant, Registry};
 use crate::sandbox::{self, Cache, Driver, Limit, Limits};
 
@@ -133,29 +132,6 @@ impl LazyDriver {
     }
 }
 
-/// An option as it would be for a new machine.
-#[derive(Clone, Debug)]
-pub struct Configured {
-    /// The option.
-    pub spec: OptionSpec,
-    /// Its value and where that comes from, if it has one. What is or may be secret is not shown.
-    pub value: Option<(Flag, Origin)>,
-}
-
-/// Puts something else in the place of what is or may be secret.
-fn conceal(kind: OptionKind, flag: &mut Flag) {
-    let Flag::Text(text) = flag else { return };
-    *text = match kind {
-        OptionKind::Secret => "***".to_owned(),
-        // One with a password in it is refused later.
-        OptionKind::Endpoint => without_secrets(text),
-        OptionKind::File | OptionKind::SshKey | OptionKind::Certificates if text.contains('\n') => {
-            "(contents)".to_owned()
-        }
-        _ => return,
-    };
-}
-
 impl Loaded {
     /// The options as they would be for a new machine, and where they come from.
     ///
@@ -237,40 +213,6 @@ impl Loaded {
                 hint: Some("`btcloud-host driver install` grants it anew".to_owned()),
             }),
             None => Ok(()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_be_secret_is_not_shown() {
-        for (kind, text, shown) in [
-            (OptionKind::Secret, "hunter2", "***"),
-            (
-                OptionKind::Endpoint,
-                "https://me:hunter2@host/",
-                "https://…@host/",
-            ),
-            (
-                OptionKind::Endpoint,
-                "https://host/?apikey=hunter2",
-                "https://host/?…",
-            ),
-            (OptionKind::Endpoint, "https://host/", "https://host/"),
-            (
-                OptionKind::File,
-                "#cloud-config\npassword: hunter2",
-                "(contents)",
-            ),
-            (OptionKind::File, "/home/me/user-data", "/home/me/user-data"),
-            (OptionKind::Text, "uk-london-1", "uk-london-1"),
-        ] {
-            let mut flag = Flag::Text(text.to_owned());
-            conceal(kind, &mut flag);
-            assert_eq!(flag, Flag::Text(shown.to_owned()));
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::profile;
 use crate::capability::log::{clean, shown};
 use crate::capability::secret::Secrets;
 use crate::contract;
 use crate::contract::types::ErrorKind;
-use crate::profile;
 use crate::registry;
 use crate::sandbox;
 

@@ -5,10 +5,12 @@ pub mod checkup;
 mod driver;
 mod engine;
 mod error;
+mod flag;
 mod fleet;
 pub(crate) mod inventory;
 mod lock;
 pub(crate) mod options;
+pub mod profile;
 mod record;
 mod store;
 
@@ -30,18 +32,19 @@ use crate::capability::state::{SaveState, State as StateCapability};
 use crate::contract::types::ErrorKind;
 use crate::contract::{self, OptionKind, OptionSpec, State, Status};
 use crate::files;
-use crate::profile::{self, Places, Profile};
 use options::Options;
+use profile::{Places, Profile};
 
 pub use crate::sandbox::Change;
 pub use account::{Account, Found};
-pub use driver::{Configured, LazyDriver, Loaded};
+pub use driver::{LazyDriver, Loaded};
 pub use engine::{Engine, EngineOptions, INSTALL_URL};
 pub use error::Error;
+pub use flag::{Flag, Flags, Origin, Variables};
 pub use fleet::{Entry, Fleet, Sighting, Trouble};
 pub use inventory::Inventory;
 pub use lock::Lock;
-pub use options::{Flag, Flags, Origin, Variables};
+pub use options::Configured;
 pub use record::Record;
 pub use store::{Store, Stored, is_machine_name};
 

@@ -17,53 +17,21 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{Error, Record};
-use crate::capability::http::{Endpoint, Trust};
+use super::profile::Profile;
+use super::{Error, Flag, Flags, Origin, Record, Variables};
+use crate::capability::http::{Endpoint, Trust, without_secrets};
 use crate::capability::keys::{GivenKey, KeyError};
 use crate::capability::secret::{Secret, Secrets};
 use crate::contract::{OptionKind, OptionScope, OptionSpec, Value};
 use crate::files;
-use crate::profile::Profile;
 
 /// The most bytes of a file that is an option's value.
 const MAX_FILE: u64 = 1024 * 1024;
-
-/// The value of a flag, as a door was given it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Flag {
-    /// Of a switch.
-    Boolean(bool),
-    /// A number.
-    Integer(i64),
-    /// A text; an empty one counts as none.
-    Text(String),
-    /// Several texts; an empty list counts as none.
-    TextList(Vec<String>),
-}
-
-/// The flags by their names.
-pub type Flags = BTreeMap<String, Flag>;
-
-/// Looks up an environment variable.
-pub type Variables = dyn Fn(&str) -> Option<String> + Send + Sync;
-
-/// Where an option's value can come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A flag.
-    Flag,
-    /// An environment variable, of that name.
-    Variable(String),
-    /// A profile, in that file.
-    Profile(PathBuf),
-    /// The driver's default.
-    Default,
-}
 
 /// What was given for options, by what goes first: flags, the environment, a profile.
 pub(crate) struct Given<'g> {
@@ -118,6 +86,29 @@ impl Given<'_> {
         let default = default.or_else(|| (flag == Some(&off)).then_some(off));
         default.map(|flag| (flag, Origin::Default))
     }
+}
+
+/// An option as it would be for a new machine.
+#[derive(Clone, Debug)]
+pub struct Configured {
+    /// The option.
+    pub spec: OptionSpec,
+    /// Its value and where that comes from, if it has one. What is or may be secret is not shown.
+    pub value: Option<(Flag, Origin)>,
+}
+
+/// Puts something else in the place of what is or may be secret.
+pub(super) fn conceal(kind: OptionKind, flag: &mut Flag) {
+    let Flag::Text(text) = flag else { return };
+    *text = match kind {
+        OptionKind::Secret => "***".to_owned(),
+        // One with a password in it is refused later.
+        OptionKind::Endpoint => without_secrets(text),
+        OptionKind::File | OptionKind::SshKey | OptionKind::Certificates if text.contains('\n') => {
+            "(contents)".to_owned()
+        }
+        _ => return,
+    };
 }
 
 /// A driver's options with their values.
@@ -720,5 +711,34 @@ y6/tA4CWuf/AxaLmPxhGXrgFJ2p5t4QHB+vfAiEAgWKMHqglyHgKOdVpWw5uR2x1
         };
         assert_eq!(secret(None), "older");
         assert_eq!(secret(Some("rotated")), "rotated");
+    }
+
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        for (kind, text, shown) in [
+            (OptionKind::Secret, "hunter2", "***"),
+            (
+                OptionKind::Endpoint,
+                "https://me:hunter2@host/",
+                "https://…@host/",
+            ),
+            (
+                OptionKind::Endpoint,
+                "https://host/?apikey=hunter2",
+                "https://host/?…",
+            ),
+            (OptionKind::Endpoint, "https://host/", "https://host/"),
+            (
+                OptionKind::File,
+                "#cloud-config\npassword: hunter2",
+                "(contents)",
+            ),
+            (OptionKind::File, "/home/me/user-data", "/home/me/user-data"),
+            (OptionKind::Text, "uk-london-1", "uk-london-1"),
+        ] {
+            let mut flag = Flag::Text(text.to_owned());
+            conceal(kind, &mut flag);
+            assert_eq!(flag, Flag::Text(shown.to_owned()));
+        }
     }
 }

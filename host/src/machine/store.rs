@@ -206,12 +206,7 @@ impl Store {
     /// # Errors
     ///
     /// If there is no such machine, its directory cannot be written, or `cancel` is set while somebody else has it.
-    pub fn lock(
-        &self,
-        name: &str,
-        cancel: &Cancel,
-        waiting: &dyn Fn(&str),
-    ) -> Result<Lock, Error> {
+    pub fn lock(&self, name: &str, cancel: &Cancel, waiting: &dyn Fn(&str)) -> Result<Lock, Error> {
         let gone = || Error::NoSuchMachine {
             name: name.to_owned(),
             store: self.0.clone(),

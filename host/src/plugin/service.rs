@@ -193,9 +193,7 @@ impl DriverService {
                     "Restart" => Change::Restart,
                     _ => return None,
                 };
-                machine
-                    .exclusively(|| machine.change(change))
-                    .map(done)
+                machine.exclusively(|| machine.change(change)).map(done)
             }
         })
     }

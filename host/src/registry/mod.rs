@@ -19,6 +19,9 @@ const COMPONENT: &str = "driver.wasm";
 /// The file of a driver's grant.
 const GRANT: &str = "grant.json";
 
+/// The name of the driver that this host carries in itself, and under which none can be installed.
+pub const BUILT_IN: &str = "btcloud";
+
 /// The drivers that docker-machine and rancher-machine carry in themselves (`localbinary.CoreDrivers`), and for which they
 /// never look for a plugin.
 const CORE_DRIVERS: [&str; 16] = [
@@ -183,7 +186,7 @@ impl Registry {
             && !name.ends_with('-');
         let reason = if !is_name {
             "it is not of lower-case letters, digits and dashes"
-        } else if name == crate::builtin::NAME {
+        } else if name == BUILT_IN {
             "that is the built-in driver's name"
         } else if CORE_DRIVERS.contains(&name) {
             "docker-machine carries a driver of that name in itself, and looks for no other"

@@ -326,11 +326,9 @@ fn failure(error: &ureq::Error, host: &str) -> Failure {
             (None, io::ErrorKind::ConnectionRefused) => {
                 (Unreachable, format!("{host} refuses connections"), false)
             }
-            (None, io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => (
-                Unreachable,
-                format!("no route to {host}: {e}"),
-                false,
-            ),
+            (None, io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) => {
+                (Unreachable, format!("no route to {host}: {e}"), false)
+            }
             (None, _) => (
                 Unreachable,
                 format!("the connection to {host} broke: {e}"),

@@ -187,7 +187,10 @@ mod tests {
     fn what_is_no_endpoint_is_shown_without_what_may_be_secret() {
         for (given, shown) in [
             ("https://me:sesame@cloud.bt.com/", "https://…@cloud.bt.com/"),
-            ("https://me:ses/ame@cloud.bt.com/", "https://…@cloud.bt.com/"),
+            (
+                "https://me:ses/ame@cloud.bt.com/",
+                "https://…@cloud.bt.com/",
+            ),
             ("https://me:ses#ame@cloud.bt.com/", "https://…"),
             ("https://host/?a=b@c&key=sesame", "https://…"),
             ("https://me@host/?key=sesame", "https://…@host/?…"),

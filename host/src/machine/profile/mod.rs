@@ -1,8 +1,11 @@
-//! Profiles: options that the user has written down once, in a file of this program's own or in one of another client of
-//! CloudStack.
+//! Profiles: options that the user has written down once, in a file of this program's [own] or in one of another client of
+//! CloudStack ([foreign]).
 //!
 //! A profile is only used where it is named, and only for what is not stored yet: machines that are there keep the account that
 //! made them.
+
+mod foreign;
+mod own;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,12 +13,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use configparser::ini::Ini;
-use serde::Deserialize;
-
+use super::Flag;
 use crate::contract::{OptionKind, OptionSpec};
 use crate::files;
-use crate::machine::Flag;
 
 /// The environment variable that names a profile.
 pub const VARIABLE: &str = "BTCLOUD_PROFILE";
@@ -111,16 +111,6 @@ impl Error {
     }
 }
 
-/// The user's own file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OwnFile {
-    /// The profile that is used where none is named.
-    profile: Option<String>,
-    #[serde(default)]
-    profiles: BTreeMap<String, toml::Table>,
-}
-
 /// Where profiles are.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -196,129 +186,6 @@ impl Places {
             None => self.of_cs(name, name)?,
         };
         found.ok_or_else(|| unknown(&[&self.own, &self.cloudmonkey, &self.cs]))
-    }
-
-    fn own_file(&self) -> Result<Option<(PathBuf, OwnFile)>, Error> {
-        let Some((path, text)) = read(self.own.as_deref())? else {
-            return Ok(None);
-        };
-        match toml::from_str(&text) {
-            Ok(file) => Ok(Some((path, file))),
-            Err(e) => {
-                let span = e.span().map_or(0, |span| span.start);
-                let line = 1 + text.bytes().take(span).filter(|b| *b == b'\n').count();
-                // Of what is of another type the parser quotes the value, which may be a key.
-                let is_quoting = e.message().starts_with("invalid type")
-                    || e.message().starts_with("invalid value");
-                let wrong = match is_quoting {
-                    true => "the value is not of the type that belongs there",
-                    false => e.message(),
-                };
-                let reason = format!("line {line}: {wrong}");
-                Err(Error::Malformed { path, reason })
-            }
-        }
-    }
-
-    fn own(&self, name: &str, may_refer: bool) -> Result<Option<Profile>, Error> {
-        let Some((path, mut file)) = self.own_file()? else {
-            return Ok(None);
-        };
-        let Some(table) = file.profiles.remove(name) else {
-            return Ok(None);
-        };
-        let malformed = |reason: String| Error::Malformed {
-            path: path.clone(),
-            reason: format!("profile \"{name}\": {reason}"),
-        };
-        let mut profile = Profile::new(name, &path);
-        let mut origin = None;
-        for (key, value) in table {
-            let flag = match (key.as_str(), value) {
-                ("driver", toml::Value::String(driver)) => {
-                    profile.driver = Some(driver);
-                    continue;
-                }
-                ("from", toml::Value::String(other)) if may_refer => {
-                    origin = Some(other);
-                    continue;
-                }
-                (_, toml::Value::String(text)) => Flag::Text(text),
-                (_, toml::Value::Integer(number)) => Flag::Integer(number),
-                (_, toml::Value::Boolean(on)) => Flag::Boolean(on),
-                (_, toml::Value::Array(items)) => {
-                    let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
-                    let texts: Option<_> = texts.collect();
-                    Flag::TextList(
-                        texts.ok_or_else(|| malformed(format!("{key} is no list of texts")))?,
-                    )
-                }
-                _ => {
-                    return Err(malformed(format!(
-                        "{key} is neither a text, a number, true, false nor a list"
-                    )));
-                }
-            };
-            profile
-                .values
-                .insert(Field::Option(key), (flag, path.clone()));
-        }
-        profile.look_at(&path);
-        if let Some(origin) = origin {
-            let other = self.find(&origin, false)?;
-            profile.exposed.extend(other.exposed);
-            profile.driver = profile.driver.or(other.driver);
-            for (key, value) in other.values {
-                profile.values.entry(key).or_insert(value);
-            }
-        }
-        Ok(Some(profile))
-    }
-
-    fn of_cloudmonkey(&self, name: &str, section: &str) -> Result<Option<Profile>, Error> {
-        let Some((path, ini)) = ini(self.cloudmonkey.as_deref())? else {
-            return Ok(None);
-        };
-        let core = |key| text(&ini, "core", key);
-        let section = match section {
-            "" => core("profile").unwrap_or_default(),
-            section => section.to_owned(),
-        };
-        if section == "core" || !ini.sections().contains(&section) {
-            return Ok(None);
-        }
-        let mut profile = Profile::new(name, &path);
-        let own = |key| text(&ini, &section, key);
-        profile.take(Field::Url, own("url"));
-        profile.take(Field::ApiKey, own("apikey"));
-        profile.take(Field::SecretKey, own("secretkey"));
-        profile.take_verification(own("verifycert").or_else(|| core("verifycert")));
-        profile.look_at(&path);
-        Ok(Some(profile))
-    }
-
-    fn of_cs(&self, name: &str, section: &str) -> Result<Option<Profile>, Error> {
-        let Some((path, ini)) = ini(self.cs.as_deref())? else {
-            return Ok(None);
-        };
-        let section = match section {
-            "" => self.cs_region.clone(),
-            section => section.to_owned(),
-        };
-        if !ini.sections().contains(&section) {
-            return Ok(None);
-        }
-        let mut profile = Profile::new(name, &path);
-        let own = |key| text(&ini, &section, key);
-        profile.take(Field::Url, own("endpoint"));
-        profile.take(Field::ApiKey, own("key"));
-        profile.take(Field::SecretKey, own("secret"));
-        profile.take_verification(own("verify"));
-        if own("dangerous_no_tls_verify").is_some_and(|text| is_on(&text)) {
-            profile.take_verification(Some("false".to_owned()));
-        }
-        profile.look_at(&path);
-        Ok(Some(profile))
     }
 }
 
@@ -448,29 +315,6 @@ fn read(path: Option<&Path>) -> Result<Option<(PathBuf, String)>, Error> {
             reason: "it is not UTF-8".to_owned(),
         }),
     }
-}
-
-fn ini(path: Option<&Path>) -> Result<Option<(PathBuf, Ini)>, Error> {
-    let Some((path, text)) = read(path)? else {
-        return Ok(None);
-    };
-    let mut ini = Ini::new_cs();
-    // As Python and CloudMonkey read it: a value may have such characters in it.
-    ini.set_inline_comment_symbols(Some(&[]));
-    match ini.read(text) {
-        Ok(_) => Ok(Some((path, ini))),
-        Err(_) => Err(Error::Malformed {
-            path,
-            reason: "it is no file of sections and lines KEY = VALUE".to_owned(),
-        }),
-    }
-}
-
-fn text(ini: &Ini, section: &str, key: &str) -> Option<String> {
-    let text = ini.get(section, key)?;
-    // CloudMonkey puts what has special characters in it between these.
-    let text = text.trim().trim_matches('`').to_owned();
-    (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]
@@ -653,7 +497,7 @@ cpu = 2
             (
                 "config.toml",
                 "[profiles.a]\nfrom = \"b\"\n[profiles.b]\nfrom = \"a\"",
-                "\"from\", which is no option",
+                "profile \"b\": a profile that another one builds on cannot have \"from\" itself",
             ),
             ("cmk", "[a\napikey = hunter2", "no file of sections"),
         ];
