@@ -9,7 +9,7 @@ use crate::capability::keys::Keys;
 use crate::capability::log::{clean, is_treacherous};
 use crate::contract::types::ErrorKind;
 use crate::contract::{Candidate, Machine, Value};
-use crate::machine::inventory::check_listable;
+use crate::machine::answer::check_listable;
 
 /// Looks at what can be listed. A driver without an inventory needs none.
 pub(super) fn of_listable(

@@ -11,7 +11,8 @@ use crate::capability::state::SaveState;
 use crate::contract;
 use crate::contract::OptionSpec;
 use crate::contract::types::ErrorKind;
-use crate::machine::{Record, config_keys};
+use crate::machine::Record;
+use crate::machine::options::config_keys;
 
 /// The longest time that an operation may wait against a cloud that never helps it: an hour, as in the sandbox.
 const MAX_WAIT: Duration = Duration::from_secs(60 * 60);

@@ -21,9 +21,9 @@ use crate::contract::{
     self, Candidate, FoundMachine, Limit, ListableOption, Machine, OptionKind, OptionSpec, Status,
     Value,
 };
-use crate::machine::inventory::{check_candidates, check_limits};
+use crate::machine::answer::{check_candidates, check_limits, sane_status};
 use crate::machine::options::{Given, Options};
-use crate::machine::{Flag, Flags, Loaded, ProfileChoice, Surroundings, Variables, mint_id, sane};
+use crate::machine::{Flag, Flags, Loaded, ProfileChoice, Surroundings, Variables, mint_id};
 use crate::sandbox::{self, Change};
 
 /// How long one exchange with a cloud that fails may take.
@@ -517,7 +517,7 @@ impl Subject {
             self.messages.push(format!("{at}: a name holds a secret"));
         }
         for status in told.iter().flatten() {
-            if let Err(error) = sane(status.clone()) {
+            if let Err(error) = sane_status(status.clone()) {
                 self.messages.push(format!("{at}: {}", error.message));
             }
         }

@@ -1,24 +1,15 @@
 //! What the service does with an account in the cloud, and with no machine that it knows.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::options::Options;
-use super::{Error, Flags, LazyDriver, Loaded, Machine, Record, Surroundings, is_machine_name};
+use super::answer::sane_found;
+use super::options::{Options, config_keys};
+use super::{Error, Flags, LazyDriver, Loaded, Machine, Record, Surroundings};
 use crate::capability::http::{Client, Endpoint};
 use crate::capability::keys::Keys;
-use crate::capability::log::shown;
-use crate::capability::state::{Nowhere, members};
-use crate::contract::FoundMachine;
-use crate::sandbox;
-
-/// The most bytes of what a driver tells of one thing that it found.
-const MAX_PART: usize = 500;
-
-/// The most machines that a driver may find, and the most things of each.
-const MAX_FOUND: usize = 10_000;
+use crate::capability::state::Nowhere;
 
 /// An account in a cloud.
 pub struct Account {
@@ -38,7 +29,7 @@ pub struct Found {
     /// What there is, one line each.
     pub parts: Vec<String>,
     /// What the driver needs to remove it.
-    saved: Map<String, Json>,
+    pub(super) saved: Map<String, Json>,
 }
 
 impl Account {
@@ -97,19 +88,9 @@ impl Account {
         let values: Vec<_> = self.options.values.clone().into_iter().collect();
         let found = self.loaded.driver.survey(capabilities, &values)?;
         let found = found.map_err(|e| Error::driver(e, &self.options.secrets))?;
-        if found.len() > MAX_FOUND {
-            return Err(against_contract(format!(
-                "it found more than {MAX_FOUND} machines"
-            )));
-        }
-        let mut ids = BTreeSet::new();
-        let sane = found.into_iter().map(|machine| {
-            if !ids.insert(machine.id.clone()) {
-                return Err(against_contract("it found a machine twice"));
-            }
-            self.sane(machine).map_err(against_contract)
-        });
-        sane.collect()
+        let keys = config_keys(&self.loaded.description.options);
+        let max_saved = self.loaded.driver.limits().saved_size;
+        Ok(sane_found(found, &self.options.secrets, &keys, max_saved)?)
     }
 
     /// A machine that was found, to be removed. No store has it.
@@ -127,42 +108,4 @@ impl Account {
             Arc::clone(&self.options),
         )
     }
-
-    /// Holds what a driver tells of a machine that it found to the contract.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong, as a clause for the user.
-    fn sane(&self, machine: FoundMachine) -> Result<Found, &'static str> {
-        let FoundMachine {
-            name,
-            id,
-            parts,
-            saved,
-        } = machine;
-        let shown = |part: String| shown(&part, &self.options.secrets, MAX_PART).replace('\n', " ");
-        match () {
-            () if !is_machine_name(&name) => {
-                return Err("it found a machine whose name is invalid");
-            }
-            () if !super::is_id(&id) => return Err("it found a machine whose id is invalid"),
-            () if parts.len() > MAX_FOUND => return Err("it found a machine of too many parts"),
-            () => {}
-        }
-        let invalid = "it found a machine for which it remembers what is invalid";
-        let saved = members(&saved, self.loaded.driver.limits().saved_size).map_err(|_| invalid)?;
-        let keys = super::config_keys(&self.loaded.description.options);
-        let kept = Record::default().replace_saved(saved.clone(), &keys);
-        kept.map_err(|_| invalid)?;
-        Ok(Found {
-            name,
-            id,
-            parts: parts.into_iter().map(shown).collect(),
-            saved,
-        })
-    }
-}
-
-fn against_contract(reason: impl Into<String>) -> Error {
-    sandbox::Error::Answer(reason.into()).into()
 }

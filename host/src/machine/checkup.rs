@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use super::profile::Profile;
 use super::{
     Account, Error, Flags, Inventory, LazyDriver, Loaded, Machine, Record, Store, Surroundings,
+    secrets,
 };
 use crate::capability::http::Endpoint;
 use crate::capability::signature;
@@ -140,7 +141,7 @@ pub fn of_store(store: &Store) -> Vec<Finding> {
         }
         let directory = store.directory(name);
         for file in [
-            "secrets.json",
+            secrets::FILE,
             "id_rsa",
             "key.pem",
             "server-key.pem",

@@ -1,39 +1,39 @@
 //! The machine service: what both doors do with a machine.
 
 mod account;
+pub(crate) mod answer;
 pub mod checkup;
 mod driver;
 mod engine;
 mod error;
 mod flag;
 mod fleet;
-pub(crate) mod inventory;
+mod inventory;
 mod lock;
+mod memory;
 pub(crate) mod options;
 pub mod profile;
 mod record;
+mod secrets;
 mod store;
+mod surroundings;
 
-use std::io;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::capability::Capabilities;
-use crate::capability::budget::Budget;
-use crate::capability::clock::{Cancel, Clock, SystemTimeSource, TimeSource};
-use crate::capability::http::{Client, Grant, Http};
-use crate::capability::keys::{Keys, SshKeys};
-use crate::capability::log::{Level, Log, Reporter, clean};
+use crate::capability::clock::Cancel;
+use crate::capability::keys::Keys;
+use crate::capability::log::Level;
 use crate::capability::secret::Secrets;
-use crate::capability::state::{SaveState, State as StateCapability};
-use crate::contract::types::ErrorKind;
-use crate::contract::{self, OptionKind, OptionSpec, State, Status};
+use crate::contract::{self, State, Status};
 use crate::files;
-use options::Options;
-use profile::{Places, Profile};
+use answer::{is_ssh_user, sane_status};
+use memory::{RecordSink, Remembered};
+use options::{Options, config_keys};
 
 pub use crate::sandbox::Change;
 pub use account::{Account, Found};
@@ -47,6 +47,7 @@ pub use lock::Lock;
 pub use options::Configured;
 pub use record::Record;
 pub use store::{Store, Stored, is_machine_name};
+pub use surroundings::{ProfileChoice, Surroundings};
 
 /// The port of the Docker engine where the driver has told none.
 const DEFAULT_ENGINE_PORT: u16 = 2376;
@@ -56,147 +57,6 @@ const DEFAULT_SSH_PORT: u16 = 22;
 
 /// The user of SSH where the driver has told none; docker-machine's default.
 const DEFAULT_SSH_USER: &str = "root";
-
-/// The most bytes of a machine's file of secrets.
-const MAX_SECRETS: u64 = 256 * 1024;
-
-/// What a machine's operations take from the process that they run in.
-#[derive(Clone)]
-pub struct Surroundings {
-    /// Shows lines and steps.
-    pub reporter: Arc<dyn Reporter>,
-    /// Stops what is under way, apart from a removal.
-    pub cancel: Cancel,
-    /// Looks up environment variables.
-    pub variables: Arc<Variables>,
-    /// Where time comes from.
-    pub time: Arc<dyn TimeSource>,
-    /// The connections.
-    pub client: Client,
-    /// What the user has written down for new machines and for accounts.
-    pub profile: ProfileChoice,
-}
-
-/// The profile that counts for what is not stored yet.
-#[derive(Clone, Debug, Default)]
-pub enum ProfileChoice {
-    /// None.
-    #[default]
-    Nothing,
-    /// One that was found already.
-    Found(Arc<Profile>),
-    /// The one that the environment variable [`profile::VARIABLE`] names, if it does: for the plugin, whose clients send a
-    /// flag for each option, be it only the default.
-    OfVariable,
-}
-
-impl Surroundings {
-    /// Those of an ordinary process: its environment, the system's time, its connections. All of a process share these, so
-    /// that operations at the same time use the same connections, and keep together to the pace that a server wants.
-    pub fn of_process(reporter: Arc<dyn Reporter>, cancel: Cancel) -> Self {
-        static SHARED: LazyLock<(Client, Arc<SystemTimeSource>)> = LazyLock::new(Default::default);
-        let (client, time) = &*SHARED;
-        Self {
-            reporter,
-            cancel,
-            variables: Arc::new(|name| std::env::var(name).ok()),
-            time: Arc::clone(time) as Arc<dyn TimeSource>,
-            client: client.clone(),
-            profile: ProfileChoice::Nothing,
-        }
-    }
-
-    /// The same with a profile.
-    pub fn with_profile(self, profile: ProfileChoice) -> Self {
-        Self { profile, ..self }
-    }
-
-    /// The profile, looked for if need be. One that others can read is warned of.
-    fn profile(&self, loaded: &Loaded) -> Result<Option<Arc<Profile>>, Error> {
-        let profile = match &self.profile {
-            ProfileChoice::Nothing => None,
-            ProfileChoice::Found(profile) => Some(Arc::clone(profile)),
-            ProfileChoice::OfVariable => {
-                let name = (self.variables)(profile::VARIABLE).filter(|name| !name.is_empty());
-                let profile = name.map(|name| Places::of_user().profile(&name));
-                profile.transpose()?.map(Arc::new)
-            }
-        };
-        if let Some(profile) = &profile {
-            let specs = &loaded.description.options;
-            let driver = &loaded.description.name;
-            profile.check(driver, specs)?;
-            let has_secrets = profile.has_secrets(driver, specs);
-            for path in profile.exposed.iter().filter(|_| has_secrets) {
-                let path = path.display();
-                let line = format!(
-                    "{path} has keys in it and others can read it; `chmod 600 {path}` keeps it to you"
-                );
-                self.reporter.log(Level::Warning, &line);
-            }
-        }
-        Ok(profile)
-    }
-
-    /// What a driver may use in one operation.
-    pub(crate) fn capabilities(
-        &self,
-        loaded: &Loaded,
-        options: &Options,
-        cancel: Cancel,
-        keys: Keys,
-        sink: Box<dyn SaveState>,
-    ) -> Capabilities {
-        let secrets = Arc::new(options.secrets.clone());
-        let grant = Grant {
-            endpoints: options.endpoints.clone(),
-            commands: loaded.commands.clone(),
-        };
-        let budget = Budget::new(*loaded.driver.limits(), Arc::clone(&self.time), cancel);
-        let budget = Arc::new(budget);
-        Capabilities {
-            http: Http::new(
-                self.client.trusting(&options.trust),
-                Arc::new(grant),
-                Arc::clone(&secrets),
-                Arc::clone(&budget),
-                Arc::clone(&self.reporter),
-            ),
-            keys: SshKeys::new(keys, Arc::clone(&budget)),
-            state: StateCapability::new(sink, Arc::clone(&budget)),
-            clock: Clock(Arc::clone(&budget)),
-            log: Log::new(Arc::clone(&self.reporter), secrets, Arc::clone(&budget)),
-            budget,
-        }
-    }
-
-    /// Tells the user what others could read on the way. Not with every question for a status: what the plugin tells then
-    /// would stand in the output of commands that scripts read.
-    fn warn_of_risks(&self, prepared: &Prepared) {
-        let is_insecure = prepared.options.is_insecure;
-        let of_kind = |option: &&OptionSpec| option.kind == OptionKind::Insecure;
-        let insecure = prepared.loaded.description.options.iter().find(of_kind);
-        for endpoint in prepared.options.endpoints.values() {
-            let line = if endpoint.is_unprotected() {
-                format!("requests to {endpoint} are not encrypted; others can read them")
-            } else if let Some(option) = insecure.filter(|_| is_insecure && endpoint.is_encrypted())
-            {
-                let member = option.config_key.as_ref();
-                let stored = member.map_or_else(String::new, |member| {
-                    format!(" or \"{member}\": false in config.json")
-                });
-                format!(
-                    "the TLS certificate of {endpoint} is not verified, as --{}{stored} says; others may read and change \
-                     what is sent",
-                    option.name
-                )
-            } else {
-                continue;
-            };
-            self.reporter.log(Level::Warning, &line);
-        }
-    }
-}
 
 /// One machine. Operations run one at a time; what is remembered can be asked for meanwhile.
 pub struct Machine {
@@ -213,16 +73,12 @@ pub struct Machine {
 impl Machine {
     /// The machine that `record` tells of.
     pub fn new(driver: Arc<LazyDriver>, surroundings: Surroundings, record: Record) -> Self {
-        let remembered = Remembered {
-            record,
-            ..Remembered::default()
-        };
         Self {
             driver,
             surroundings,
             operation: Mutex::default(),
             changes: RwLock::default(),
-            remembered: Arc::new(Mutex::new(remembered)),
+            remembered: Arc::new(Mutex::new(Remembered::new(record))),
         }
     }
 
@@ -313,7 +169,8 @@ impl Machine {
     pub fn check(&self) -> Result<(), Error> {
         let _operation = lock(&self.operation);
         let prepared = self.prepare()?;
-        self.surroundings.warn_of_risks(&prepared);
+        self.surroundings
+            .warn_of_risks(&prepared.loaded, &prepared.options);
         let capabilities =
             self.capabilities(&prepared, self.surroundings.cancel.clone(), Keys::Denied);
         let answer = prepared
@@ -365,7 +222,10 @@ impl Machine {
             let line =
                 "the machine could not be created; what had been made of it is removed again";
             self.surroundings.reporter.log(Level::Warning, line);
-            let leftovers = self.run(Change::Remove).err().map(Box::new);
+            let undone = self
+                .prepare()
+                .and_then(|prepared| self.run(Change::Remove, &prepared));
+            let leftovers = undone.err().map(Box::new);
             Error::Create {
                 cause: Box::new(cause),
                 leftovers,
@@ -381,8 +241,9 @@ impl Machine {
     pub fn change(&self, change: Change) -> Result<(), Error> {
         let _operation = lock(&self.operation);
         let prepared = self.prepare()?;
-        self.surroundings.warn_of_risks(&prepared);
-        self.run(change)?;
+        self.surroundings
+            .warn_of_risks(&prepared.loaded, &prepared.options);
+        self.run(change, &prepared)?;
         match change {
             Change::Remove => Ok(()),
             // An older driver may have left secrets in the record.
@@ -436,7 +297,7 @@ impl Machine {
             Some(answer) => answer.map_err(|e| prepared.driver_error(e))?,
             None => return Err(Error::Gone(prepared.machine.name.clone())),
         };
-        let status = sane(status).map_err(|e| prepared.driver_error(e))?;
+        let status = sane_status(status).map_err(|e| prepared.driver_error(e))?;
         self.remembered().take_addresses(&status);
         Ok(status)
     }
@@ -613,14 +474,13 @@ impl Machine {
         )
     }
 
-    fn run(&self, change: Change) -> Result<(), Error> {
-        let prepared = self.prepare()?;
+    fn run(&self, change: Change, prepared: &Prepared) -> Result<(), Error> {
         let cancel = match change {
             // Half a removal helps nobody.
             Change::Remove => Cancel::default(),
             _ => self.surroundings.cancel.clone(),
         };
-        let capabilities = self.capabilities(&prepared, cancel, Keys::Denied);
+        let capabilities = self.capabilities(prepared, cancel, Keys::Denied);
         let answer = prepared
             .loaded
             .driver
@@ -630,144 +490,12 @@ impl Machine {
 
     /// Remembers where a new machine is.
     fn arrived(&self, status: &Status) -> Result<(), Error> {
-        let status = sane(status.clone()).map_err(|e| Error::driver(e, &Secrets::default()))?;
+        let status =
+            sane_status(status.clone()).map_err(|e| Error::driver(e, &Secrets::default()))?;
         let mut remembered = self.remembered();
         remembered.is_new = false;
         remembered.take_addresses(&status);
         remembered.persist()
-    }
-}
-
-/// What is known of a machine.
-#[derive(Default)]
-struct Remembered {
-    record: Record,
-    /// The options, once somebody has asked for them.
-    options: Option<Arc<Options>>,
-    /// The secrets that are not in the machine's file of secrets yet.
-    unkept: Secrets,
-    /// Whether this is to become a machine: its options are those that it was given here, not what is stored.
-    is_new: bool,
-    /// Whether the driver has saved something since a creation began.
-    has_saved: bool,
-    /// Whether the store had the machine when the record was written last.
-    is_stored: bool,
-}
-
-impl Remembered {
-    /// Takes over what the store has of the machine by now, if it has it. What is to become a machine is only here.
-    fn refresh(&mut self, directory: &Path) -> Result<(), Error> {
-        if self.is_new {
-            return Ok(());
-        }
-        let Some(stored) = store::current(directory, &self.record)? else {
-            return Ok(());
-        };
-        if stored.text("MachineID") != self.record.text("MachineID") {
-            return Err(Error::Vanished(directory.to_owned()));
-        }
-        if stored != self.record {
-            self.record = stored;
-            self.options = None;
-        }
-        Ok(())
-    }
-
-    fn options(
-        &mut self,
-        specs: &[OptionSpec],
-        variables: &Variables,
-    ) -> Result<Arc<Options>, Error> {
-        if let Some(options) = &self.options {
-            return Ok(Arc::clone(options));
-        }
-        self.take_secrets(specs);
-        let mut secrets = self.kept_secrets()?;
-        secrets.extend(self.unkept.clone());
-        let options = Arc::new(Options::from_stored(
-            specs,
-            &self.record,
-            &secrets,
-            variables,
-        )?);
-        self.options = Some(Arc::clone(&options));
-        Ok(options)
-    }
-
-    /// Takes the secrets that an older driver kept in the record out of it.
-    fn take_secrets(&mut self, specs: &[OptionSpec]) {
-        self.unkept
-            .extend(options::take_secrets(specs, &mut self.record));
-    }
-
-    /// Moves secrets from the record, where an older driver kept them, to their file.
-    fn move_secrets(&mut self, specs: &[OptionSpec]) -> Result<(), Error> {
-        let before = self.record.clone();
-        self.take_secrets(specs);
-        self.keep_secrets()?;
-        match self.record == before {
-            true => Ok(()),
-            false => self.persist(),
-        }
-    }
-
-    /// The secrets in the machine's file.
-    fn kept_secrets(&self) -> Result<Secrets, Error> {
-        let Some(path) = self.secrets_path() else {
-            return Ok(Secrets::default());
-        };
-        match files::read_bounded(&path, MAX_SECRETS) {
-            Ok(json) => options::secrets_from_json(&json)
-                // The reason may quote the file.
-                .map_err(|_| Error::Secrets(path)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Secrets::default()),
-            Err(e) => Err(Error::store(&path, e)),
-        }
-    }
-
-    /// Writes the secrets that are not there yet into the machine's file.
-    fn keep_secrets(&mut self) -> Result<(), Error> {
-        let Some(path) = self.secrets_path().filter(|_| !self.unkept.is_empty()) else {
-            return Ok(());
-        };
-        let mut secrets = self.kept_secrets()?;
-        secrets.extend(self.unkept.clone());
-        let directory = path.parent().unwrap_or(&path);
-        files::create_private_dir(directory).map_err(|e| Error::store(directory, e))?;
-        files::write_private(&path, &options::secrets_to_json(&secrets))
-            .map_err(|e| Error::store(&path, e))?;
-        self.unkept = Secrets::default();
-        Ok(())
-    }
-
-    fn secrets_path(&self) -> Option<PathBuf> {
-        Some(self.record.directory()?.join("secrets.json"))
-    }
-
-    /// Writes the record into the store, if the store has this machine.
-    fn persist(&mut self) -> Result<(), Error> {
-        let Some(directory) = self.record.directory() else {
-            return Ok(());
-        };
-        let was_stored = std::mem::replace(
-            &mut self.is_stored,
-            store::update(&directory, &self.record)?,
-        );
-        match was_stored && !self.is_stored {
-            // Whatever is made now would be known to nobody.
-            true => Err(Error::Vanished(directory)),
-            false => Ok(()),
-        }
-    }
-
-    fn take_addresses(&mut self, status: &Status) {
-        // A machine that is not running may have none just now; the last one is still worth knowing.
-        let Some(ip) = &status.ip else { return };
-        self.record.set("IPAddress", ip.as_str());
-        self.record.set("SSHUser", status.ssh_user.as_str());
-        self.record.set("SSHHostname", status.ssh_host.as_str());
-        self.record.set("SSHPort", status.ssh_port);
-        self.record.set("EnginePort", status.engine_port);
     }
 }
 
@@ -784,76 +512,12 @@ impl Prepared {
     }
 }
 
-/// Puts what the driver saves into the record, and that into the store.
-struct RecordSink {
-    remembered: Arc<Mutex<Remembered>>,
-    loaded: Arc<Loaded>,
-}
-
-impl SaveState for RecordSink {
-    fn save(&mut self, saved: Map<String, Json>) -> Result<(), contract::Error> {
-        let internal = |message| contract::Error::new(ErrorKind::Internal, message);
-        let mut remembered = lock(&self.remembered);
-        remembered.has_saved = true;
-        remembered
-            .record
-            .replace_saved(saved, &config_keys(&self.loaded.description.options))
-            .map_err(|member| {
-                internal(format!("the driver must not save {}", clean(&member, 100)))
-            })?;
-        remembered.persist().map_err(|e| internal(e.to_string()))
-    }
-}
-
-/// The members of the record that are options.
-pub(crate) fn config_keys(specs: &[OptionSpec]) -> Vec<&str> {
-    specs
-        .iter()
-        .filter_map(|spec| spec.config_key.as_deref())
-        .collect()
-}
-
 /// The URL of a Docker engine.
 fn engine_url(ip: IpAddr, port: u16) -> String {
     match ip {
         IpAddr::V4(ip) => format!("tcp://{ip}:{port}"),
         IpAddr::V6(ip) => format!("tcp://[{ip}]:{port}"),
     }
-}
-
-/// Holds a status to the contract: it goes into command lines and URLs of others.
-pub(crate) fn sane(status: Status) -> Result<Status, contract::Error> {
-    let is_host = |host: &str| {
-        host.len() <= 255
-            && !host.starts_with('-')
-            && host
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b".-:".contains(&b))
-    };
-    let has_address = status
-        .ip
-        .as_ref()
-        .is_none_or(|ip| ip.parse::<IpAddr>().is_ok());
-    let reason = match () {
-        () if !has_address => "address",
-        () if !is_host(&status.ssh_host) => "SSH host",
-        () if status.ip.is_some() && !is_ssh_user(&status.ssh_user) => "SSH user",
-        () if status.ip.is_some() && (status.ssh_port == 0 || status.engine_port == 0) => "port",
-        () => return Ok(status),
-    };
-    Err(contract::Error::new(
-        ErrorKind::Internal,
-        format!("the driver told an invalid {reason} of the machine"),
-    ))
-}
-
-/// Whether this can be a user in the command lines of SSH clients, and no option of theirs.
-fn is_ssh_user(user: &str) -> bool {
-    user.len() <= 64
-        && user.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-        && user
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
 /// The random bytes of a machine's id.

@@ -20,7 +20,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::profile::Profile;
 use super::{Error, Flag, Flags, Origin, Record, Variables};
@@ -433,27 +433,18 @@ fn malformed(spec: &OptionSpec, reason: String) -> Error {
     }
 }
 
-/// The secrets as they are kept beside the machine's configuration, by the options' names.
-pub(super) fn secrets_to_json(secrets: &Secrets) -> Vec<u8> {
-    let members: serde_json::Map<_, _> = secrets
+/// The members of the record that are options.
+pub(crate) fn config_keys(specs: &[OptionSpec]) -> Vec<&str> {
+    specs
         .iter()
-        .map(|(name, secret)| (name.to_owned(), json!(secret.expose())))
-        .collect();
-    format!("{:#}\n", Json::Object(members)).into_bytes()
-}
-
-/// Reads what [`secrets_to_json`] wrote.
-pub(super) fn secrets_from_json(json: &[u8]) -> Result<Secrets, serde_json::Error> {
-    let members: BTreeMap<String, String> = serde_json::from_slice(json)?;
-    Ok(members
-        .into_iter()
-        .map(|(name, value)| (name, Secret::from(value)))
-        .collect())
+        .filter_map(|spec| spec.config_key.as_deref())
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     /// Of an authority that signs nothing.
     const CERTIFICATE: &str = "\
@@ -626,8 +617,7 @@ y6/tA4CWuf/AxaLmPxhGXrgFJ2p5t4QHB+vfAiEAgWKMHqglyHgKOdVpWw5uR2x1
         record.set("Key", "left by an older driver");
         options.store(&specs, &mut record);
         assert!(!record.to_value().to_string().contains("Key"), "{record:?}");
-        let secrets = secrets_from_json(&secrets_to_json(&options.secrets)).unwrap();
-        let stored = Options::from_stored(&specs, &record, &secrets, &|_| None).unwrap();
+        let stored = Options::from_stored(&specs, &record, &options.secrets, &|_| None).unwrap();
         assert_eq!(stored, options);
     }
 
