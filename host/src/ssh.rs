@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::capability::clock::Cancel;
-use crate::capability::log::clean;
+use crate::capability::text::clean;
 use crate::machine::{self, Machine};
 
 /// How long a connection may take, in seconds.

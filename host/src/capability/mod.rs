@@ -1,5 +1,6 @@
 //! What a driver may ask of the host, one file each: [`http`], [`keys`], [`state`], [`clock`] and [`log`]; and what these share:
-//! the [`limits`] of an operation and the [`budget`] that is left of them, its [`secret`]s, and CloudStack's [`signature`].
+//! the [`limits`] of an operation and the [`budget`] that is left of them, its [`secret`]s, [`text`] from outside as it may be
+//! shown, and CloudStack's [`signature`].
 //!
 //! Each capability implements its interface of the [contract](crate::contract) for a small struct that is made anew for
 //! every operation, so that nothing of a driver leaks from one call into the next. What they share with the outside is behind
@@ -16,6 +17,7 @@ pub mod log;
 pub mod secret;
 pub mod signature;
 pub mod state;
+pub mod text;
 
 /// All that one operation of a driver may use.
 pub struct Capabilities {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::budget::Budget;
-use super::log::is_treacherous;
+use super::text::is_treacherous;
 use crate::contract;
 use crate::contract::types::ErrorKind;
 

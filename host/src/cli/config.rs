@@ -12,7 +12,7 @@ use super::report::Report;
 use super::table::{Cell, Table};
 use super::{Failure, print, print_json};
 use crate::capability::clock::Cancel;
-use crate::capability::log::clean;
+use crate::capability::text::clean;
 use crate::machine::{Configured, Flag, Origin, Surroundings};
 
 /// The most bytes of a value in the table.

@@ -15,7 +15,7 @@ use super::driver::{Choice, common, store};
 use super::exit::Exit;
 use super::run::{Task, machine_name};
 use super::{Failure, print};
-use crate::capability::log::clean;
+use crate::capability::text::clean;
 
 /// How the descriptions begin of contexts that this command has made, and may change and remove.
 const MARK: &str = "Machine of btcloud-host in ";

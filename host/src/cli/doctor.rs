@@ -15,7 +15,7 @@ use super::report::Report;
 use super::{Failure, print, print_json};
 use crate::builtin;
 use crate::capability::clock::Cancel;
-use crate::capability::log::clean;
+use crate::capability::text::clean;
 use crate::machine::Surroundings;
 use crate::machine::checkup::{self, Finding, Verdict};
 use crate::sandbox::Cache;

@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::exit::Exit;
 use super::{Failure, print};
-use crate::capability::log::clean;
+use crate::capability::text::clean;
 use crate::conformance::{self, Settings};
 use crate::sandbox::Cache;
 

@@ -13,7 +13,7 @@ use super::report::Report;
 use super::table::{Cell, Table};
 use super::{Failure, print, print_json, state_name};
 use crate::capability::clock::Cancel;
-use crate::capability::log::clean;
+use crate::capability::text::clean;
 use crate::contract::State;
 use crate::machine::{Entry, Fleet, Sighting, Store, Surroundings, Trouble};
 use crate::provision;

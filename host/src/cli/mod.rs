@@ -32,7 +32,7 @@ use clap::Command;
 use clap::error::{ContextKind, ContextValue};
 
 use crate::capability::clock::Cancel;
-use crate::capability::log::clean;
+use crate::capability::text::clean;
 use crate::contract::State;
 use exit::Exit;
 

@@ -6,7 +6,7 @@ use super::cloud::{Cloud, Trouble};
 use super::subject::{Answer, Operation, Setting, Subject, is_of_kind};
 use super::{Error, Report};
 use crate::capability::keys::Keys;
-use crate::capability::log::{clean, is_treacherous};
+use crate::capability::text::{clean, is_treacherous};
 use crate::contract::types::ErrorKind;
 use crate::contract::{Candidate, Machine, Value};
 use crate::machine::answer::check_listable;

@@ -15,7 +15,8 @@ use crate::capability::Capabilities;
 use crate::capability::clock::{Cancel, TimeSource};
 use crate::capability::http::{Client, Endpoint};
 use crate::capability::keys::Keys;
-use crate::capability::log::{Silent, clean};
+use crate::capability::log::Silent;
+use crate::capability::text::clean;
 use crate::contract::types::ErrorKind;
 use crate::contract::{
     self, Candidate, FoundMachine, Limit, ListableOption, Machine, OptionKind, OptionSpec, Status,

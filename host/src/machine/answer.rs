@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Found, Record, is_id, is_machine_name};
-use crate::capability::log::{is_treacherous, shown};
 use crate::capability::secret::Secrets;
 use crate::capability::state::members;
+use crate::capability::text::{is_treacherous, shown};
 use crate::contract::types::ErrorKind;
 use crate::contract::{
     self, Candidate, FoundMachine, Limit, ListableOption, OptionKind, OptionSpec, Status,

@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::profile;
-use crate::capability::log::{clean, shown};
 use crate::capability::secret::Secrets;
+use crate::capability::text::{clean, shown};
 use crate::contract;
 use crate::contract::types::ErrorKind;
 use crate::registry;

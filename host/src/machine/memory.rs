@@ -7,9 +7,9 @@ use serde_json::{Map, Value as Json};
 
 use super::options::{self, Options, config_keys};
 use super::{Error, Loaded, Record, Variables, lock, secrets, store};
-use crate::capability::log::clean;
 use crate::capability::secret::Secrets;
 use crate::capability::state::SaveState;
+use crate::capability::text::clean;
 use crate::contract::types::ErrorKind;
 use crate::contract::{self, OptionSpec, Status};
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::capability::clock::Cancel;
-use crate::capability::log::clean;
+use crate::capability::text::clean;
 use crate::files;
 use crate::machine::EngineOptions;
 

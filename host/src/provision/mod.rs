@@ -267,7 +267,7 @@ impl Guest {
                 _ => {}
             }
         }
-        guest.name = crate::capability::log::clean(&guest.name, 100);
+        guest.name = crate::capability::text::clean(&guest.name, 100);
         if guest.name.is_empty() {
             "the machine's system".clone_into(&mut guest.name);
         }

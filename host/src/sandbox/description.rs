@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::capability::http::{Endpoint, is_command};
-use crate::capability::log::is_treacherous;
+use crate::capability::text::is_treacherous;
 use crate::contract::{Description, HOST_MEMBERS, OptionKind, OptionSpec, is_same_member};
 
 /// The most options and the most API commands of a driver.

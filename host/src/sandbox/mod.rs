@@ -16,7 +16,7 @@ use wasmtime::component::{Component, HasSelf, Instance, InstancePre, Linker};
 use wasmtime::{CallHook, Config, Engine, Store, Trap};
 
 use crate::capability::Capabilities;
-use crate::capability::log::clean;
+use crate::capability::text::clean;
 use crate::contract::{
     self, Candidate, Description, FoundMachine, ListableOption, Machine, Status, Value, inventory,
     lifecycle,

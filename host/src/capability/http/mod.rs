@@ -29,9 +29,10 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use url::Url;
 
 use crate::capability::budget::Budget;
-use crate::capability::log::{Level, Reporter, clean};
+use crate::capability::log::{Level, Reporter};
 use crate::capability::secret::{Secret, Secrets};
 use crate::capability::signature;
+use crate::capability::text::clean;
 use crate::contract;
 use crate::contract::http::{
     Auth, BasicCredentials, Body, CloudstackCredentials, Failure, FailureKind, Method, Request,
