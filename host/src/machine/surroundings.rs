@@ -8,7 +8,7 @@ use super::{Error, Loaded, Variables};
 use crate::capability::Capabilities;
 use crate::capability::budget::Budget;
 use crate::capability::clock::{Cancel, Clock, SystemTimeSource, TimeSource};
-use crate::capability::http::{Client, Grant, Http};
+use crate::capability::http::{Client, Http, Reach};
 use crate::capability::keys::{Keys, SshKeys};
 use crate::capability::log::{Level, Log, Reporter};
 use crate::capability::state::{SaveState, State};
@@ -102,7 +102,7 @@ impl Surroundings {
         sink: Box<dyn SaveState>,
     ) -> Capabilities {
         let secrets = Arc::new(options.secrets.clone());
-        let grant = Grant {
+        let reach = Reach {
             endpoints: options.endpoints.clone(),
             commands: loaded.commands.clone(),
         };
@@ -111,7 +111,7 @@ impl Surroundings {
         Capabilities {
             http: Http::new(
                 self.client.trusting(&options.trust),
-                Arc::new(grant),
+                Arc::new(reach),
                 Arc::clone(&secrets),
                 Arc::clone(&budget),
                 Arc::clone(&self.reporter),

@@ -11,7 +11,7 @@ use btcloud_host::capability::budget::Budget;
 use btcloud_host::capability::clock::{
     Cancel, Clock, SystemTimeSource, TimeSource, VirtualTimeSource,
 };
-use btcloud_host::capability::http::{Client, Grant, Http};
+use btcloud_host::capability::http::{Client, Http, Reach};
 use btcloud_host::capability::keys::{Keys, SshKeys};
 use btcloud_host::capability::log::{Log, Silent};
 use btcloud_host::capability::secret::{Secret, Secrets};
@@ -45,7 +45,7 @@ pub(crate) enum Pauses {
 pub(crate) struct Operations {
     driver: Driver,
     client: Client,
-    grant: Arc<Grant>,
+    reach: Arc<Reach>,
     secrets: Arc<Secrets>,
     directory: PathBuf,
     made: AtomicUsize,
@@ -71,7 +71,7 @@ impl Operations {
         Self {
             driver,
             client: Client::default(),
-            grant: Arc::new(Grant {
+            reach: Arc::new(Reach {
                 endpoints: [("btcloud-endpoint".to_owned(), endpoint)].into(),
                 commands: commands.into_iter().collect(),
             }),
@@ -134,7 +134,7 @@ impl Operations {
         Capabilities {
             http: Http::new(
                 self.client.clone(),
-                Arc::clone(&self.grant),
+                Arc::clone(&self.reach),
                 Arc::clone(secrets),
                 Arc::clone(&budget),
                 Arc::new(Silent),

@@ -7,7 +7,7 @@ use std::thread;
 
 use btcloud_host::capability::budget::Budget;
 use btcloud_host::capability::clock::{Cancel, VirtualTimeSource};
-use btcloud_host::capability::http::{Client, Grant, Http, Trust};
+use btcloud_host::capability::http::{Client, Http, Reach, Trust};
 use btcloud_host::capability::limits::Limits;
 use btcloud_host::capability::log::Silent;
 use btcloud_host::capability::secret::Secrets;
@@ -56,7 +56,7 @@ fn read_head(stream: &mut TcpStream) {
 }
 
 fn http(port: u16) -> Http {
-    let grant = Grant {
+    let reach = Reach {
         endpoints: [(
             "endpoint".to_owned(),
             format!("http://127.0.0.1:{port}/client/api")
@@ -76,7 +76,7 @@ fn http(port: u16) -> Http {
     Http::new(
         // A connection that is kept would be used for the next answer.
         Client::new(Trust::System),
-        Arc::new(grant),
+        Arc::new(reach),
         Arc::new(Secrets::from_iter(secrets)),
         Arc::new(budget),
         Arc::new(Silent),
