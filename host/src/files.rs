@@ -2,8 +2,8 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 
 /// Writes a file that only its owner may read (mode 0600), so that after a crash at any moment there is either the old
 /// contents or the new one. The contents are on disk when this returns.
@@ -50,11 +50,7 @@ fn temporary(directory: &Path, contents: &[u8]) -> io::Result<tempfile::NamedTem
 ///
 /// If it cannot be made.
 pub(crate) fn create_private_dir(path: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Reads a file of at most `limit` bytes.
@@ -78,17 +74,6 @@ pub(crate) fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 pub(crate) fn is_private(metadata: &fs::Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()
         && metadata.permissions().mode() & 0o022 == 0
-}
-
-/// One of the user's directories: the one that a variable names, or else one in the home; nothing where there is no home.
-/// Paths that are not absolute do not count (XDG Base Directory Specification).
-pub(crate) fn user_directory(variable: &str, in_home: &str) -> Option<PathBuf> {
-    let absolute = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
-    absolute(variable).or_else(|| Some(absolute("HOME")?.join(in_home)))
 }
 
 #[cfg(test)]

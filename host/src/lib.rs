@@ -23,6 +23,7 @@ pub mod capability;
 pub mod cli;
 pub mod conformance;
 pub mod contract;
+mod directories;
 mod files;
 pub mod machine;
 pub mod plugin;

@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::{Failure, driver_test, print, print_json, warn};
 use crate::capability::http::proxy;
 use crate::contract::{self, Description, OptionKind};
-use crate::files;
+use crate::directories;
 use crate::machine::Error;
 use crate::registry::{self, Grant, Registry, TrustedKeys};
 use crate::sandbox::{Cache, Driver, Limits};
@@ -278,10 +278,7 @@ fn signer(file: &Path, component: &[u8], matches: &ArgMatches) -> Result<Option<
         None if matches.contains_id("key") => &beside,
         None => return Ok(None),
     };
-    let mut keys = match Registry::trusted_keys_of_user() {
-        Some(path) => TrustedKeys::read(&path)?,
-        None => TrustedKeys::default(),
-    };
+    let mut keys = TrustedKeys::of_user()?;
     for key in matches.get_many::<String>("key").into_iter().flatten() {
         keys.add(key)?;
     }
@@ -379,7 +376,7 @@ fn consents(name: &str) -> Result<bool, Failure> {
 fn bin_directory(matches: &ArgMatches) -> Result<PathBuf, Failure> {
     let directory = match matches.get_one::<PathBuf>("bin-dir") {
         Some(directory) => std::path::absolute(directory).ok(),
-        None => files::user_directory("XDG_BIN_HOME", ".local/bin"),
+        None => directories::programs(),
     };
     directory.ok_or_else(|| {
         Failure::new(

@@ -25,7 +25,7 @@ use serde_json::{Map, Value, json};
 use super::engine::null_is_none;
 use super::{Engine, EngineOptions, Error, Lock, Record};
 use crate::capability::clock::Cancel;
-use crate::files;
+use crate::{directories, files};
 
 /// The version of `config.json` that docker-machine 0.16 writes.
 const CONFIG_VERSION: u64 = 3;
@@ -56,10 +56,7 @@ impl Store {
 
     /// docker-machine's default place, `~/.docker/machine`; nothing where there is no home.
     pub fn of_user() -> Option<Self> {
-        let home = std::env::var_os("HOME")
-            .map(PathBuf::from)
-            .filter(|home| home.is_absolute())?;
-        Some(Self(home.join(".docker").join("machine")))
+        Some(Self(directories::home()?.join(".docker").join("machine")))
     }
 
     /// The store's directory.

@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files;
+use crate::{directories, files};
 pub use grant::{Grant, digest};
 pub use signature::{TrustedKeys, beside};
 
@@ -157,20 +157,12 @@ impl Registry {
     /// The user's, `$XDG_DATA_HOME/btcloud-host/drivers` or `~/.local/share/btcloud-host/drivers`; nothing where there is
     /// no home.
     pub fn of_user() -> Option<Self> {
-        let base = files::user_directory("XDG_DATA_HOME", ".local/share")?;
-        Some(Self::at(base.join("btcloud-host").join("drivers")))
+        Some(Self::at(directories::data()?.join("drivers")))
     }
 
     /// The drivers in that directory, which need not exist yet.
     pub fn at(directory: PathBuf) -> Self {
         Self(directory)
-    }
-
-    /// The user's trusted keys, `$XDG_CONFIG_HOME/btcloud-host/trusted-keys` or in `~/.config`; nothing where there is no
-    /// home.
-    pub fn trusted_keys_of_user() -> Option<PathBuf> {
-        let base = files::user_directory("XDG_CONFIG_HOME", ".config")?;
-        Some(base.join("btcloud-host").join("trusted-keys"))
     }
 
     /// Whether a driver may be installed under a name.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use minisign_verify::{PublicKey, Signature};
 
 use super::Error;
-use crate::files;
+use crate::{directories, files};
 
 /// A key or a signature is a few hundred bytes; a file of keys has some of them.
 const MAX_FILE: u64 = 64 * 1024;
@@ -22,6 +22,18 @@ pub fn beside(component: &Path) -> PathBuf {
 pub struct TrustedKeys(Vec<(String, PublicKey)>);
 
 impl TrustedKeys {
+    /// Those in the user's file, `$XDG_CONFIG_HOME/btcloud-host/trusted-keys` or in `~/.config`.
+    ///
+    /// # Errors
+    ///
+    /// As [`TrustedKeys::read`].
+    pub fn of_user() -> Result<Self, Error> {
+        match directories::configuration() {
+            Some(directory) => Self::read(&directory.join("trusted-keys")),
+            None => Ok(Self::default()),
+        }
+    }
+
     /// The user's file of keys, one in each line, as `minisign -G` prints them; empty if there is no such file. Lines that
     /// begin with `untrusted comment:` or `#` are left out.
     ///

@@ -16,7 +16,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::Error;
-use crate::files;
+use crate::{directories, files};
 
 /// The most components that are kept; the ones that were made longest ago give way.
 const MAX_ENTRIES: usize = 32;
@@ -33,7 +33,7 @@ impl Cache {
 
     /// The directory of the user's cache.
     pub fn directory_of_user() -> Option<PathBuf> {
-        Some(files::user_directory("XDG_CACHE_HOME", ".cache")?.join("btcloud-host"))
+        directories::cache()
     }
 
     /// A cache in that directory, which is made when it is needed.

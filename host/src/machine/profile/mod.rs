@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::Flag;
 use crate::contract::{OptionKind, OptionSpec};
-use crate::files;
+use crate::{directories, files};
 
 /// The environment variable that names a profile.
 pub const VARIABLE: &str = "BTCLOUD_PROFILE";
@@ -130,9 +130,9 @@ impl Places {
                 .ok()
                 .filter(|value: &String| !value.is_empty())
         };
-        let in_home = |file: &str| files::user_directory("HOME", "").map(|home| home.join(file));
+        let in_home = |file: &str| directories::home().map(|home| home.join(file));
         Self {
-            own: files::user_directory("XDG_CONFIG_HOME", ".config")
+            own: directories::configurations()
                 .map(|directory| directory.join("btcloud").join("config.toml")),
             cloudmonkey: in_home(".cmk/config"),
             cs: variable("CLOUDSTACK_CONFIG")
