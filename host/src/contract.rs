@@ -26,6 +26,16 @@ pub use types::{
     OptionSpec, State, Value,
 };
 
+/// Whether this can be a driver's name, as it is part of a flag and of a program's name: at most 64 lower-case letters, digits and
+/// dashes, of which the first is a letter and the last no dash.
+pub(crate) fn is_driver_name(name: &str) -> bool {
+    let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    name.len() <= 64
+        && name.bytes().all(is_allowed)
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && !name.ends_with('-')
+}
+
 /// The members of a machine's configuration that the host keeps itself: those of docker-machine's `BaseDriver` (with rancher-machine's `IPv6Address`)
 /// and its own, which are the last three. Their names are docker-machine's.
 pub(crate) const HOST_MEMBERS: [&str; 13] = [

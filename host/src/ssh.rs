@@ -156,7 +156,7 @@ impl Ssh {
     pub fn to(machine: &Machine) -> Result<Self, machine::Error> {
         let name = machine.name();
         let Some(directory) = machine.directory() else {
-            return Err(machine::Error::Name(name));
+            return Err(machine::Error::NoPlace(name));
         };
         Ok(Self {
             user: machine.ssh_username(),

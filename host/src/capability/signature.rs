@@ -31,7 +31,8 @@ pub const PARAMETERS: [&str; 5] = [
 
 /// Adds the key, the expiry and the signature to a request's parameters, and tells the signature.
 ///
-/// All names must be in lower case: then servers that sort before they lower the case and those that sort after it agree.
+/// Servers that sort before they lower the case and those that sort after it agree where all names are in lower case; others
+/// are signed as they are.
 pub fn sign(
     parameters: &mut Vec<(String, String)>,
     api_key: &Secret,

@@ -27,7 +27,7 @@ enum Slot {
     Empty,
     Loaded(Arc<Loaded>),
     /// It took too long to compile, and still does on a thread of its own: a second attempt would be beside the first.
-    Hopeless(Limit),
+    TooSlow(Limit),
 }
 
 /// Where a component comes from.
@@ -98,11 +98,11 @@ impl LazyDriver {
         match &*slot {
             Slot::Empty => {}
             Slot::Loaded(loaded) => return Ok(Arc::clone(loaded)),
-            Slot::Hopeless(limit) => return Err(sandbox::Error::Limit(*limit).into()),
+            Slot::TooSlow(limit) => return Err(sandbox::Error::Limit(*limit).into()),
         }
         let loaded = self.load().inspect_err(|error| {
             if let Error::Sandbox(sandbox::Error::Limit(limit @ Limit::Compilation(_))) = error {
-                *slot = Slot::Hopeless(*limit);
+                *slot = Slot::TooSlow(*limit);
             }
         })?;
         let loaded = Arc::new(loaded);

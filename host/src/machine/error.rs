@@ -78,6 +78,9 @@ pub enum Error {
     /// docker-machine would not take the name.
     #[error("\"{0}\" is no name for a machine")]
     Name(String),
+    /// The machine is one that no store has, and the operation needs its directory.
+    #[error("the machine \"{0}\" has no place in a store")]
+    NoPlace(String),
     /// The machine is one of a driver that is not here.
     #[error("machine \"{name}\" was made by the driver \"{made_by}\", which is not installed")]
     ForeignMachine {
@@ -116,7 +119,7 @@ pub enum Error {
     #[error("{path} cannot be understood: it is not a JSON object of texts", path = .0.display())]
     Secrets(PathBuf),
     /// A link is in the place of a machine's directory or file: what is written or removed would be elsewhere.
-    #[error("{path} is a link", path = .0.display())]
+    #[error("{path} is a symbolic link, and machines are not used through links", path = .0.display())]
     Link(PathBuf),
     /// A file of the store is in another version of the format.
     #[error("{path} has version {version} of the format, not {known}", path = .path.display())]
@@ -132,7 +135,7 @@ pub enum Error {
     #[error("the machine has vanished from {path}", path = .0.display())]
     Vanished(PathBuf),
     /// The user asked to stop before anything was begun.
-    #[error("stopped before it was begun")]
+    #[error("stopped before anything was done")]
     Cancelled,
     /// The machine's configuration, as a client or the store has it, cannot be understood.
     #[error("the machine's configuration cannot be understood: {0}")]
@@ -191,6 +194,7 @@ impl Error {
             | Self::StoreVersion { .. }
             | Self::Vanished(_)
             | Self::Record(_)
+            | Self::NoPlace(_)
             | Self::Random(_) => ErrorKind::Internal,
         }
     }
@@ -214,7 +218,7 @@ impl Error {
             Self::Name(_) => Some(
                 "use letters, digits, dashes and dots, and start with a letter or digit".to_owned(),
             ),
-            Self::NotProvisioned(name) => Some(format!("`btcloud-host provision {name}` does")),
+            Self::NotProvisioned(name) => Some(format!("`btcloud-host provision {name}` sets Docker up")),
             Self::Gone(_) => Some("remove the machine to have it forgotten here too".to_owned()),
             Self::ForeignMachine { made_by, .. } => Some(format!(
                 "a docker-machine that has it manages the machine; a component is installed by `btcloud-host driver install FILE \

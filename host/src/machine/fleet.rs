@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::answer::sane_status;
 use super::options::Options;
-use super::{Error, LazyDriver, Loaded, Machine, Record, Store, Surroundings, engine_url, sane};
+use super::{Error, LazyDriver, Loaded, Machine, Record, Store, Surroundings, engine_url};
 use crate::capability::clock::Cancel;
 use crate::capability::keys::Keys;
 use crate::capability::state::Nowhere;
@@ -261,7 +262,7 @@ impl Group {
         match self.loaded.driver.status(capabilities, &self.machines) {
             Ok(answers) => answers
                 .into_iter()
-                .map(|answer| answer.and_then(sane).map_err(driver_error))
+                .map(|answer| answer.and_then(sane_status).map_err(driver_error))
                 .collect(),
             Err(error) => {
                 let trouble = Trouble::from(&Error::from(error));

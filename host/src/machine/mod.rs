@@ -191,7 +191,7 @@ impl Machine {
         let key_path = {
             let mut remembered = self.remembered();
             let Some(directory) = remembered.record.directory() else {
-                return Err(Error::Name(remembered.record.name().to_owned()));
+                return Err(Error::NoPlace(remembered.record.name().to_owned()));
             };
             files::create_private_dir(&directory).map_err(|e| Error::store(&directory, e))?;
             remembered.keep_secrets()?;

@@ -309,12 +309,23 @@ impl Options {
             (OptionKind::File, Flag::Text(text)) => Value::Text(contents(spec, text)?),
             (_, flag) => {
                 let got = match flag {
-                    Flag::Boolean(_) => "a switch",
+                    Flag::Boolean(_) => "true or false",
                     Flag::Integer(_) => "a number",
                     Flag::Text(_) => "a text",
                     Flag::TextList(_) => "a list",
                 };
-                return Err(malformed(spec, format!("{got} is not what it takes")));
+                let wanted = match spec.kind {
+                    OptionKind::Integer => "a number",
+                    OptionKind::Boolean | OptionKind::Insecure => "true or false",
+                    OptionKind::TextList => "a list",
+                    OptionKind::Text
+                    | OptionKind::Endpoint
+                    | OptionKind::Secret
+                    | OptionKind::File
+                    | OptionKind::SshKey
+                    | OptionKind::Certificates => "a text",
+                };
+                return Err(malformed(spec, format!("it takes {wanted}, not {got}")));
             }
         };
         self.values.insert(spec.name.clone(), value);
@@ -578,6 +589,12 @@ y6/tA4CWuf/AxaLmPxhGXrgFJ2p5t4QHB+vfAiEAgWKMHqglyHgKOdVpWw5uR2x1
             let error = resolve(&spec("Option", kind), Some(flag), None).unwrap_err();
             assert!(error.to_string().starts_with("--x-Option: "), "{error}");
         }
+        let text = spec("Option", OptionKind::Text);
+        let error = resolve(&text, Some(Flag::Integer(1)), None).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--x-Option: it takes a text, not a number"
+        );
     }
 
     #[test]

@@ -209,7 +209,7 @@ pub fn provision(
     cancel: &Cancel,
 ) -> Result<Provisioned, Error> {
     let directory = machine.directory();
-    let directory = directory.ok_or_else(|| machine::Error::Name(machine.name()))?;
+    let directory = directory.ok_or_else(|| machine::Error::NoPlace(machine.name()))?;
     mark(&directory)?;
     let run = Run {
         ssh: Ssh::to(machine)?,

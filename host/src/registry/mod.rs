@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::contract::is_driver_name;
 use crate::{directories, files};
 pub use grant::{Grant, digest};
 pub use signature::{TrustedKeys, beside};
@@ -171,12 +172,7 @@ impl Registry {
     ///
     /// If it may not.
     pub fn check_name(name: &str) -> Result<(), Error> {
-        let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let is_name = name.len() <= 64
-            && name.bytes().all(is_allowed)
-            && name.starts_with(|c: char| c.is_ascii_lowercase())
-            && !name.ends_with('-');
-        let reason = if !is_name {
+        let reason = if !is_driver_name(name) {
             "it is not of lower-case letters, digits and dashes"
         } else if name == BUILT_IN {
             "that is the built-in driver's name"

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::capability::http::{Endpoint, is_command};
 use crate::capability::text::is_treacherous;
-use crate::contract::{Description, HOST_MEMBERS, OptionKind, OptionSpec, is_same_member};
+use crate::contract::{
+    Description, HOST_MEMBERS, OptionKind, OptionSpec, is_driver_name, is_same_member,
+};
 
 /// The most options and the most API commands of a driver.
 const MAX_ITEMS: usize = 200;
@@ -133,14 +135,6 @@ fn validate_option(driver: &str, option: &OptionSpec) -> Result<(), String> {
         },
         _ => Err(format!("the default of {name} is not of its kind")),
     }
-}
-
-/// A driver's name, as it is part of a flag and of a program's name.
-fn is_driver_name(name: &str) -> bool {
-    is_word(name, |b| {
-        b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'
-    }) && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && !name.ends_with('-')
 }
 
 fn is_word(text: &str, allowed: impl Fn(u8) -> bool) -> bool {

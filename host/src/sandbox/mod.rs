@@ -57,7 +57,7 @@ pub enum Error {
     #[error("this driver needs something that the host does not offer: {0}")]
     Link(String),
     /// The driver was made without an inventory.
-    #[error("this driver does not list what can be named")]
+    #[error("this driver cannot list the values of its options")]
     NoInventory,
     /// The driver ran into a limit.
     #[error("the driver was stopped: {0}")]

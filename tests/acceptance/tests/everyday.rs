@@ -174,7 +174,7 @@ fn an_interruption_stops_what_is_under_way_and_begins_nothing_more() {
     let error = outcome.fails(130);
     for name in ["web-2", "web-3"] {
         assert!(
-            error.contains(&format!("{name}: stopped before it was begun")),
+            error.contains(&format!("{name}: stopped before anything was done")),
             "{error}"
         );
     }

@@ -172,7 +172,7 @@ fn a_driver_without_an_inventory_says_so_and_works_all_the_same() {
             let outcome = lab.cli(&[command, "--driver", driver]);
             assert_eq!(
                 outcome.fails(1),
-                "btcloud-host: this driver does not list what can be named\n  \
+                "btcloud-host: this driver cannot list the values of its options\n  \
                  hint: look at the cloud's own console; a newer version of the driver may list it",
             );
         }

@@ -242,11 +242,11 @@ fn a_store_of_another_version_or_with_links_is_told_of_with_a_remedy() {
         let refused = lab.cli(command);
         let error = refused.fails(1);
         assert!(
-            error.contains("m1 is a link") && error.contains("hint: put"),
+            error.contains("m1 is a symbolic link") && error.contains("hint: put"),
             "{error}"
         );
     }
-    assert!(lab.cli(&["ls"]).ok().contains("is a link"));
+    assert!(lab.cli(&["ls"]).ok().contains("is a symbolic link"));
     assert!(lab.has_machine("m1"));
 }
 

@@ -206,10 +206,9 @@ fn through_proxy(failure: Failure, uri: &Uri) -> Failure {
     {
         Some(proxy) => Failure {
             message: format!(
-                "{} (through the proxy {}:{}, which the environment names)",
+                "{} (through the proxy {}, which the environment names)",
                 failure.message,
-                proxy.host(),
-                proxy.port()
+                address_of(&proxy)
             ),
             ..failure
         },
@@ -217,11 +216,15 @@ fn through_proxy(failure: Failure, uri: &Uri) -> Failure {
     }
 }
 
+/// A proxy's host and port, without the credentials that may be in what names it.
+fn address_of(proxy: &ureq::Proxy) -> String {
+    format!("{}:{}", proxy.host(), proxy.port())
+}
+
 /// The proxy that requests go through, if the environment names one (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`): its host
-/// and port, without the credentials that may be in it.
+/// and port.
 pub fn proxy() -> Option<String> {
-    let proxy = ureq::Proxy::try_from_env()?;
-    Some(format!("{}:{}", proxy.host(), proxy.port()))
+    Some(address_of(&ureq::Proxy::try_from_env()?))
 }
 
 /// By what the certificates of endpoints are verified.
