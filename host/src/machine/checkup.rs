@@ -288,30 +288,30 @@ pub fn of_account(
         return findings;
     };
     let missing = given.missing(&loaded.description.options);
-    match missing.is_empty() {
-        true => findings.extend(of_new_machine(driver, surroundings, flags)),
+    let (keys, options) = match missing.is_empty() {
+        true => of_new_machine(driver, surroundings, flags),
         false => {
-            findings.push(match account.survey() {
+            let keys = match account.survey() {
                 Ok(_) => Finding::good("keys", "the cloud takes them"),
                 Err(error) if error.kind() == ErrorKind::Unsupported => {
                     Finding::skipped("keys", "the driver cannot try them without a machine")
                 }
                 Err(error) => Finding::failed("keys", &error),
-            });
+            };
             let missing: Vec<_> = missing
                 .iter()
                 .map(|spec| format!("--{}", spec.name))
                 .collect();
-            findings.push(Finding::skipped(
-                "options",
-                format!("{} not given", missing.join(", ")),
-            ));
+            let not_given = format!("{} not given", missing.join(", "));
+            (Some(keys), Finding::skipped("options", not_given))
         }
-    }
-    let has_keys = !findings
-        .iter()
-        .any(|finding| finding.what == "keys" && finding.verdict == Verdict::Bad);
-    match has_keys {
+    };
+    let are_taken = keys
+        .as_ref()
+        .is_none_or(|keys| keys.verdict != Verdict::Bad);
+    findings.extend(keys);
+    findings.push(options);
+    match are_taken {
         true => findings.extend(of_limits(driver, surroundings, flags)),
         false => findings.push(Finding::skipped(
             "quota",
@@ -445,29 +445,29 @@ fn unreachable(endpoint: &Endpoint, kind: FailureKind, message: String) -> Findi
     Finding::bad(what, format!("{endpoint}: {message}"), remedy)
 }
 
-/// Whether a machine could be made as the options say.
+/// Whether the cloud takes the keys, if it came to that, and whether a machine could be made as the options say.
 fn of_new_machine(
     driver: &Arc<LazyDriver>,
     surroundings: &Surroundings,
     flags: &Flags,
-) -> Vec<Finding> {
+) -> (Option<Finding>, Finding) {
     let record = Record::new("doctor", Path::new(""));
     let machine = Machine::new(Arc::clone(driver), surroundings.clone(), record);
     let keys = Finding::good("keys", "the cloud takes them");
     match machine.configure(flags).and_then(|()| machine.check()) {
-        Ok(()) => vec![
-            keys,
+        Ok(()) => (
+            Some(keys),
             Finding::good("options", "the cloud has what they name"),
-        ],
+        ),
         Err(error) => match error.kind() {
-            ErrorKind::Authentication | ErrorKind::Permission => vec![
-                Finding::failed("keys", &error),
+            ErrorKind::Authentication | ErrorKind::Permission => (
+                Some(Finding::failed("keys", &error)),
                 Finding::skipped("options", "the cloud does not take the keys"),
-            ],
+            ),
             ErrorKind::InvalidOption | ErrorKind::NotFound | ErrorKind::Conflict => {
-                vec![keys, Finding::failed("options", &error)]
+                (Some(keys), Finding::failed("options", &error))
             }
-            _ => vec![Finding::failed("options", &error)],
+            _ => (None, Finding::failed("options", &error)),
         },
     }
 }
