@@ -394,3 +394,72 @@ fn last_of(text: &str) -> String {
 pub(crate) fn word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ssh() -> Ssh {
+        Ssh {
+            machine: "m1".to_owned(),
+            user: "root".to_owned(),
+            host: "203.0.113.1".to_owned(),
+            port: 22,
+            key: PathBuf::from("/store/machines/m1/id_rsa"),
+            known_hosts: PathBuf::from("/store/machines/m1/known_hosts"),
+        }
+    }
+
+    #[test]
+    fn the_clients_own_errors_are_told_apart() {
+        type Is = fn(&Error) -> bool;
+        let cases: [(&str, Is); 9] = [
+            ("Host key verification failed.", |e| {
+                matches!(e, Error::HostKey { .. })
+            }),
+            ("root@h: Permission denied (publickey).", |e| {
+                matches!(e, Error::Denied { .. })
+            }),
+            (
+                "Received disconnect: Too many authentication failures",
+                |e| matches!(e, Error::Denied { .. }),
+            ),
+            ("ssh: connect to host h port 22: Connection refused", |e| {
+                matches!(e, Error::Unreachable { .. })
+            }),
+            ("ssh: Could not resolve hostname h: Name not known", |e| {
+                matches!(e, Error::Unreachable { .. })
+            }),
+            ("kex_exchange_identification: read: reset by peer", |e| {
+                matches!(e, Error::Unreachable { .. })
+            }),
+            ("", |e| matches!(e, Error::Unreachable { .. })),
+            (
+                "client_loop: send disconnect: Broken pipe",
+                |e| matches!(e, Error::Lost { reason, .. } if reason.ends_with("Broken pipe")),
+            ),
+            (
+                "something before\nTimeout, server h not responding.\n\n",
+                |e| matches!(e, Error::Lost { reason, .. } if reason.starts_with("Timeout")),
+            ),
+        ];
+        for (errors, is_told) in cases {
+            let error = ssh().own_failure(errors);
+            assert!(is_told(&error), "{errors}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_whole_and_clean() {
+        assert_eq!(last_of("a\n\n b\u{1b}[31m \n"), "a\n b");
+        let long = "x".repeat(MAX_ERROR);
+        assert_eq!(last_of(&format!("{long}\nthe end")), "the end");
+        assert_eq!(last_of(""), "");
+    }
+
+    #[test]
+    fn what_a_shell_or_the_client_would_take_apart_is_quoted() {
+        assert_eq!(word("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(quoted(Path::new("/a b/%h")), "\"/a b/%%h\"");
+    }
+}

@@ -9,7 +9,7 @@ use url::Url;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint(Url);
 
-/// Why a text is no endpoint. The texts are [`without_secrets`].
+/// Why a text is no endpoint. The texts are without what may be secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointError {
     /// Not a URL.

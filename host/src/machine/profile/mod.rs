@@ -1,5 +1,5 @@
-//! Profiles: options that the user has written down once, in a file of this program's [own] or in one of another client of
-//! CloudStack ([foreign]).
+//! Profiles: options that the user has written down once, in a file of this program's own (`own`) or in one of another client of
+//! CloudStack (`foreign`).
 //!
 //! A profile is only used where it is named, and only for what is not stored yet: machines that are there keep the account that
 //! made them.
