@@ -488,6 +488,7 @@ mod tests {
             let mut head = String::new();
             while !head.contains("\r\n\r\n") {
                 let n = stream.read(&mut buffer).unwrap();
+                assert!(n > 0, "half a request");
                 head.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
             }
             answer(&mut stream);
@@ -779,7 +780,7 @@ mod tests {
     fn an_exchange_ends_in_time() {
         let (url, server) = serve(|stream| drop(stream.read(&mut [0])));
         let mut slow = request(&[("command", "listZones")]);
-        slow.timeout_ms = 50;
+        slow.timeout_ms = 500;
         let failure = http(&url).send(slow).unwrap_err();
         assert_eq!(
             (failure.kind, failure.request_sent),
