@@ -57,7 +57,7 @@ pub enum Error {
     #[error("this driver needs something that the host does not offer: {0}")]
     Link(String),
     /// The driver was made without an inventory.
-    #[error("this driver cannot list the values of its options")]
+    #[error("this driver can list neither what its options can name nor the account's limits")]
     NoInventory,
     /// The driver ran into a limit.
     #[error("the driver was stopped: {0}")]

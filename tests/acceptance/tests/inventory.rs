@@ -172,7 +172,7 @@ fn a_driver_without_an_inventory_says_so_and_works_all_the_same() {
             let outcome = lab.cli(&[command, "--driver", driver]);
             assert_eq!(
                 outcome.fails(1),
-                "btcloud-host: this driver cannot list the values of its options\n  \
+                "btcloud-host: this driver can list neither what its options can name nor the account's limits\n  \
                  hint: look at the cloud's own console; a newer version of the driver may list it",
             );
         }
@@ -222,7 +222,7 @@ fn doctor_tells_how_much_of_the_limits_is_used() {
     let probe = ["--driver", PROBE, "--probe-endpoint", endpoint];
     let (_, told) = quota(&probe);
     assert_eq!(told[0].0, "skipped", "{told:?}");
-    assert!(told[0].1.contains("does not list"), "{told:?}");
+    assert!(told[0].1.contains("can list neither"), "{told:?}");
 }
 
 #[test]
