@@ -348,3 +348,87 @@ fn ask(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::http::Trust;
+    use crate::contract::Value;
+    use crate::sandbox::Limits;
+
+    fn loaded() -> Arc<Loaded> {
+        let driver = LazyDriver::new(crate::builtin::COMPONENT, Limits::default(), None);
+        driver.loaded().unwrap()
+    }
+
+    fn machine(saved: String) -> contract::Machine {
+        contract::Machine {
+            name: "m1".to_owned(),
+            id: String::new(),
+            swarm_master: false,
+            options: Vec::new(),
+            saved,
+        }
+    }
+
+    /// How many machines are asked for at once, for each question.
+    fn grouped(asked: impl IntoIterator<Item = Asked>) -> Vec<usize> {
+        let mut groups = Vec::new();
+        for (index, asked) in asked.into_iter().enumerate() {
+            Group::add(&mut groups, index, asked);
+        }
+        groups.iter().map(|group| group.machines.len()).collect()
+    }
+
+    #[test]
+    fn one_question_is_for_the_machines_of_one_account_reached_in_one_way() {
+        let loaded = loaded();
+        let with_value = |scope: OptionScope, text: &str| {
+            let specs = &loaded.description.options;
+            let spec = specs.iter().find(|spec| spec.scope == scope).unwrap();
+            Options {
+                values: [(spec.name.clone(), Value::Text(text.to_owned()))].into(),
+                ..Options::default()
+            }
+        };
+        let of_account = || with_value(OptionScope::Account, "a");
+        let with_secret = |secret: &str| Options {
+            secrets: [("x-key".to_owned(), secret.into())].into_iter().collect(),
+            ..Options::default()
+        };
+        let trusting = |trust| Options {
+            trust,
+            ..Options::default()
+        };
+        let cases = [
+            (of_account(), of_account(), 1),
+            (of_account(), with_value(OptionScope::Account, "b"), 2),
+            (
+                with_value(OptionScope::Machine, "a"),
+                with_value(OptionScope::Machine, "b"),
+                1,
+            ),
+            (with_secret("a"), with_secret("b"), 2),
+            (trusting(Trust::System), trusting(Trust::Anybody), 2),
+        ];
+        for (first, second, questions) in cases {
+            let told = format!("{first:?} {second:?}");
+            let asked = [first, second].map(|options| Asked {
+                loaded: Arc::clone(&loaded),
+                options: Arc::new(options),
+                machine: machine(String::new()),
+            });
+            assert_eq!(grouped(asked).len(), questions, "{told}");
+        }
+        let options = Arc::new(Options::default());
+        let asked = |saved: String| Asked {
+            loaded: Arc::clone(&loaded),
+            options: Arc::clone(&options),
+            machine: machine(saved),
+        };
+        let many = (0..=MOST_AT_ONCE).map(|_| asked(String::new()));
+        assert_eq!(grouped(many), [MOST_AT_ONCE, 1]);
+        let large = [MOST_BYTES, 1].map(|size| asked("x".repeat(size)));
+        assert_eq!(grouped(large), [1, 1]);
+    }
+}
