@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::Error;
+use super::{Error, Store};
 use crate::contract::{HOST_MEMBERS, is_same_member};
 
 /// The JSON object in which a machine is remembered. Members that nobody here knows survive.
@@ -126,7 +126,7 @@ impl Record {
     pub fn directory(&self) -> Option<PathBuf> {
         let (store, name) = (self.text("StorePath"), self.name());
         let is_usable = !store.is_empty() && super::store::is_machine_name(name);
-        is_usable.then(|| Path::new(store).join("machines").join(name))
+        is_usable.then(|| Store::at(PathBuf::from(store)).directory(name))
     }
 
     /// Where the private SSH key lies.
