@@ -60,4 +60,4 @@ pub use faults::Fault;
 pub use hypervisor::{Guest, GuestNic, Hypervisor, Protocol, Route, Task};
 pub use inventory::{Inventory, MachineItem, RuleItem};
 pub use record::RequestRecord;
-pub use server::{Builder, Credentials, Gate, Simulator};
+pub use server::{Builder, Credentials, Gate, Held, Simulator};

@@ -55,11 +55,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A word as a shell takes it.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 fn run(arguments: Arguments) -> io::Result<()> {
     let mut behaviour = if arguments.old {
         Behaviour::cloudstack_4_6()
@@ -83,15 +78,8 @@ fn run(arguments: Arguments) -> io::Result<()> {
         builder = builder.on_request(|record| drop(writeln!(io::stderr(), "{record}")));
     }
     let simulator = builder.start()?;
-    let variables = [
-        ("BTCLOUD_ENDPOINT", simulator.url()),
-        ("BTCLOUD_API_KEY", simulator.api_key()),
-        ("BTCLOUD_SECRET_KEY", simulator.secret_key()),
-    ];
     let mut output = io::stdout().lock();
-    for (name, value) in variables {
-        writeln!(output, "export {name}={};", quoted(value))?;
-    }
+    output.write_all(simulator.exports().as_bytes())?;
     output.flush()?;
     drop(output);
     loop {
@@ -122,10 +110,5 @@ mod tests {
         for wrong in ["", "2", "s", "2h", "-1s", "1.5s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn words_are_quoted_for_a_shell() {
-        assert_eq!(quoted("a'b"), r"'a'\''b'");
     }
 }

@@ -246,6 +246,17 @@ impl Simulator {
         &self.url
     }
 
+    /// A line of shell for each variable that leads the programs to the first account.
+    pub fn exports(&self) -> String {
+        let variables = [
+            ("BTCLOUD_ENDPOINT", self.url()),
+            ("BTCLOUD_API_KEY", self.api_key()),
+            ("BTCLOUD_SECRET_KEY", self.secret_key()),
+        ];
+        let lines = variables.map(|(name, value)| format!("export {name}={};\n", quoted(value)));
+        lines.concat()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -332,6 +343,22 @@ impl Simulator {
         self.shared.state().faults.arm(command, skip, calls, fault);
     }
 
+    /// Has no job of a command end until what this returns is dropped: whatever is to be seen meanwhile takes as long as it does.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such command, or it has no jobs.
+    #[must_use]
+    pub fn hold(&self, command: &str) -> Held {
+        let known = find_ignoring_case(command).filter(|command| command.is_asynchronous());
+        let known = known.unwrap_or_else(|| panic!("there is no command {command} that has jobs"));
+        self.shared.state().world.held.push(known.name);
+        Held {
+            shared: Arc::clone(&self.shared),
+            command: known.name,
+        }
+    }
+
     /// Takes back the faults that have not come yet.
     pub fn clear_faults(&self) {
         self.shared.state().faults.clear();
@@ -374,6 +401,29 @@ struct State {
     world: World,
     faults: Faults,
     records: Vec<RequestRecord>,
+}
+
+/// Keeps the jobs of a command from ending.
+pub struct Held {
+    shared: Arc<Shared>,
+    command: &'static str,
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut held = formatter.debug_tuple("Held");
+        held.field(&self.command).finish()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        let held = &mut state.world.held;
+        if let Some(index) = held.iter().position(|command| *command == self.command) {
+            held.remove(index);
+        }
+    }
 }
 
 /// Whether the server can be reached.
@@ -422,6 +472,11 @@ fn mistake_in(behaviour: &Behaviour) -> Option<String> {
     let mut names = behaviour.job_times.keys();
     let name = names.find(|name| !has_jobs(name))?;
     Some(format!("there is no command {name} that has jobs"))
+}
+
+/// A word as a shell takes it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// How many connections wait to be taken.
@@ -614,5 +669,15 @@ impl Shared {
             delivery: handled.delivery,
             is_last: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("a'b"), r"'a'\''b'");
     }
 }

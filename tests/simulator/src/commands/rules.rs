@@ -3,8 +3,9 @@
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::Call;
 use super::addresses::{network_for, ready};
-use super::{Call, cidrs, port_range, ports_or_icmp, protocol};
+use super::ports::{cidrs, port_range, ports_or_icmp, protocol};
 use crate::error::ApiError;
 use crate::jobs::{Instance, Work};
 use crate::world::{FirewallRule, PortForward, Ports, RuleState};

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Call, cidrs, ports_or_icmp, protocol, success};
+use super::ports::{cidrs, ports_or_icmp, protocol};
+use super::{Call, success};
 use crate::error::ApiError;
 use crate::jobs::Work;
 use crate::world::{IngressRule, IngressSource, SecurityGroup};

@@ -77,6 +77,7 @@ impl World {
             security_groups: Table::default(),
             affinity_groups: Table::default(),
             tags: Vec::new(),
+            held: Vec::new(),
             jobs: Table::default(),
             backend: Backend::default(),
             calls: BTreeMap::new(),

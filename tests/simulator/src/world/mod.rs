@@ -46,6 +46,8 @@ pub(crate) struct World {
     pub(crate) affinity_groups: Table<AffinityGroup>,
     pub(crate) tags: Vec<Tag>,
     pub(crate) jobs: Table<Job>,
+    /// The commands whose jobs do not end for now; one that is held twice is here twice.
+    pub(crate) held: Vec<&'static str>,
     /// What runs the machines.
     pub(crate) backend: Backend,
     /// By accounts, when the time began in which calls are counted, and how many there were.

@@ -1,4 +1,4 @@
-//! Asynchronous jobs: what a command sets off, and what it has done when its time is over.
+//! What a job does: what is seen of it at once, and what it has done when its time is over.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::clock::{later, print};
 use crate::error::Failure;
 use crate::hypervisor::Task;
-use crate::world::{
-    AddressState, Entity, IngressRule, MachineState, RuleState, Tag, VolumeKind, World,
-};
+use crate::world::{AddressState, IngressRule, MachineState, RuleState, Tag, VolumeKind, World};
 
 /// An exception that a command does not expect is an internal error to CloudStack's job runner, whatever its kind.
-fn unexpected(text: impl Into<String>) -> Failure {
+pub(super) fn unexpected(text: impl Into<String>) -> Failure {
     Failure {
         code: 530,
         text: text.into(),
@@ -91,222 +88,6 @@ pub(crate) enum Work {
     },
 }
 
-#[derive(Debug)]
-enum Phase {
-    /// Waits for an earlier job on the same thing.
-    Queued,
-    Running,
-    Done {
-        at: Timestamp,
-        result: Result<Value, Failure>,
-    },
-}
-
-/// What a job is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Instance {
-    pub(crate) kind: &'static str,
-    pub(crate) id: Uuid,
-}
-
-/// A job.
-#[derive(Debug)]
-pub(crate) struct Job {
-    id: Uuid,
-    pub(crate) account: Uuid,
-    user: Uuid,
-    class: &'static str,
-    instance: Option<Instance>,
-    created: Timestamp,
-    begins: Timestamp,
-    due: Timestamp,
-    work: Work,
-    /// A failure that was ordered for it.
-    planned: Option<Failure>,
-    /// What the hypervisor does for it, until that is done.
-    task: Option<Task>,
-    phase: Phase,
-}
-
-impl Entity for Job {
-    fn id(&self) -> Uuid {
-        self.id
-    }
-}
-
-/// What is needed to set a job off.
-#[derive(Debug)]
-pub(crate) struct Order {
-    pub(crate) account: Uuid,
-    pub(crate) command: &'static str,
-    pub(crate) class: &'static str,
-    pub(crate) instance: Option<Instance>,
-    pub(crate) work: Work,
-    pub(crate) planned: Option<Failure>,
-}
-
-impl Job {
-    /// The class of the command.
-    pub(crate) fn class(&self) -> &'static str {
-        self.class
-    }
-
-    pub(crate) fn to_json(&self) -> Value {
-        let mut value = json!({
-            "jobid": self.id, "accountid": self.account, "userid": self.user, "jobprocstatus": 0,
-            "cmd": format!("org.apache.cloudstack.api.command.user.{}", self.class),
-            "created": print(self.created),
-        });
-        let fields = match &self.phase {
-            Phase::Queued | Phase::Running => json!({ "jobstatus": 0, "jobresultcode": 0 }),
-            Phase::Done {
-                at,
-                result: Ok(result),
-            } => json!({
-                "jobstatus": 1, "jobresultcode": 0, "jobresulttype": "object", "jobresult": result,
-                "completed": print(*at),
-            }),
-            // The result's code is that of an internal error for every failure; the real one is inside.
-            Phase::Done {
-                at,
-                result: Err(failure),
-            } => json!({
-                "jobstatus": 2, "jobresultcode": 530, "jobresulttype": "object", "completed": print(*at),
-                "jobresult": { "errorcode": failure.code, "errortext": failure.text },
-            }),
-        };
-        if let (Some(value), Value::Object(fields)) = (value.as_object_mut(), fields) {
-            value.extend(fields);
-            if let Some(instance) = self.instance {
-                value.insert("jobinstancetype".to_owned(), json!(instance.kind));
-                value.insert("jobinstanceid".to_owned(), json!(instance.id));
-            }
-        }
-        value
-    }
-}
-
-impl World {
-    /// Sets a job off. Jobs on one machine run one after the other.
-    pub(crate) fn submit(&mut self, order: Order, now: Timestamp) -> Uuid {
-        let others = self
-            .jobs
-            .iter()
-            .filter(|job| !matches!(job.phase, Phase::Done { .. }));
-        let same = others.filter(|job| order.instance.is_some() && job.instance == order.instance);
-        let begins = same.map(|job| job.due).max().unwrap_or(now).max(now);
-        let user = self
-            .accounts
-            .get(order.account)
-            .map_or(Uuid::nil(), |account| account.user);
-        let id = self.jobs.insert(Job {
-            id: Uuid::new_v4(),
-            account: order.account,
-            user,
-            class: order.class,
-            instance: order.instance,
-            created: now,
-            begins,
-            due: later(begins, self.behaviour.job_time(order.command)),
-            work: order.work,
-            planned: order.planned,
-            task: None,
-            phase: Phase::Queued,
-        });
-        self.advance(now);
-        id
-    }
-
-    /// Lets happen what is due by `now`, in its order.
-    pub(crate) fn advance(&mut self, now: Timestamp) {
-        loop {
-            let waiting = self.look_at_tasks();
-            let jobs = self.jobs.iter();
-            let jobs = jobs.filter(|job| {
-                job.task.is_none() && !job.instance.is_some_and(|it| waiting.contains(&it))
-            });
-            let jobs = jobs.filter_map(|job| match job.phase {
-                // What ends comes before what begins at the same time.
-                Phase::Running => Some((job.due, 0, job.id)),
-                Phase::Queued => Some((job.begins, 2, job.id)),
-                Phase::Done { .. } => None,
-            });
-            let expunge = self
-                .next_expunge()
-                .map(|(time, machine)| (time, 1, machine));
-            // Of jobs that are due together, the one made first comes first.
-            let next = jobs
-                .chain(expunge)
-                .min_by_key(|(time, rank, _)| (*time, *rank));
-            match next {
-                Some((time, _, _)) if time > now => return,
-                Some((_, 1, machine)) => self.expunge_machine(machine),
-                Some((time, _, job)) => self.step(job, time),
-                None => return,
-            }
-        }
-    }
-
-    /// Sees which of the hypervisor's tasks are done. Tells what is held up by those that are not.
-    fn look_at_tasks(&mut self) -> Vec<Instance> {
-        let mut waiting = Vec::new();
-        for job in self.jobs.iter_mut() {
-            match job.task.as_ref().map(Task::outcome) {
-                None => {}
-                Some(None) => waiting.extend(job.instance),
-                Some(Some(outcome)) => {
-                    job.task = None;
-                    job.planned = outcome.err().map(unexpected);
-                }
-            }
-        }
-        waiting
-    }
-
-    /// Begins a job that waits, or ends one that runs.
-    fn step(&mut self, id: Uuid, at: Timestamp) {
-        let Some(job) = self.jobs.get_mut(id) else {
-            return;
-        };
-        let mut work = job.work.clone();
-        let mut task = None;
-        let next = match (&job.phase, job.planned.take()) {
-            (Phase::Queued, planned) => {
-                // A job that is going to fail does nothing to the machine itself.
-                let is_real = planned.is_none();
-                job.planned = planned;
-                match work.begin(self, at) {
-                    Ok(()) => {
-                        task = is_real.then(|| work.set_off(self)).flatten();
-                        Phase::Running
-                    }
-                    Err(failure) => Phase::Done {
-                        at,
-                        result: Err(failure),
-                    },
-                }
-            }
-            (Phase::Running, None) => Phase::Done {
-                at,
-                result: work.finish(self, at),
-            },
-            (Phase::Running, Some(failure)) => {
-                work.abort(self, at);
-                Phase::Done {
-                    at,
-                    result: Err(failure),
-                }
-            }
-            (Phase::Done { .. }, _) => return,
-        };
-        if let Some(job) = self.jobs.get_mut(id) {
-            job.phase = next;
-            job.work = work;
-            job.task = task;
-        }
-    }
-}
-
 fn success() -> Value {
     json!({ "success": true })
 }
@@ -333,7 +114,7 @@ fn machine_result(world: &World, machine: Uuid) -> Result<Value, Failure> {
 
 impl Work {
     /// What is seen of it at once. What cannot be done fails here.
-    fn begin(&mut self, world: &mut World, now: Timestamp) -> Result<(), Failure> {
+    pub(super) fn begin(&mut self, world: &mut World, now: Timestamp) -> Result<(), Failure> {
         match self {
             Self::Deploy {
                 machine,
@@ -493,7 +274,7 @@ impl Work {
     }
 
     /// Has the hypervisor do its part, if it has one.
-    fn set_off(&self, world: &World) -> Option<Task> {
+    pub(super) fn set_off(&self, world: &World) -> Option<Task> {
         match self {
             Self::Deploy {
                 machine,
@@ -509,7 +290,7 @@ impl Work {
     }
 
     /// What it has done when its time is over, and its result.
-    fn finish(&mut self, world: &mut World, now: Timestamp) -> Result<Value, Failure> {
+    pub(super) fn finish(&mut self, world: &mut World, now: Timestamp) -> Result<Value, Failure> {
         match self {
             Self::Deploy { machine, start } => {
                 set_state(
@@ -670,7 +451,7 @@ impl Work {
     }
 
     /// What is left when it fails after it began.
-    fn abort(&mut self, world: &mut World, now: Timestamp) {
+    pub(super) fn abort(&mut self, world: &mut World, now: Timestamp) {
         match self {
             // A machine that never ran stays behind in error, and its owner has to remove it.
             Self::Deploy { machine, .. } => {

@@ -1,8 +1,5 @@
 //! A client over a plain socket, and what the tests share.
 
-// Each test program uses its own part of it.
-#![allow(dead_code)]
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -236,10 +233,7 @@ impl<'a> Client<'a> {
     /// Deploys a machine in the advanced zone, and returns it as it runs.
     pub(crate) fn deploy(&self, clock: &ManualClock, name: &str, more: &[(&str, &str)]) -> Value {
         let parameters = self.machine_parameters("uk-london-1");
-        let mut all: Vec<_> = parameters
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
+        let mut all = borrowed(&parameters);
         all.push(("name", name));
         all.extend_from_slice(more);
         self.run(clock, "deployVirtualMachine", &all)["virtualmachine"].clone()
@@ -248,10 +242,7 @@ impl<'a> Client<'a> {
     /// Tries to deploy a machine in the advanced zone, which is to be refused, and returns the code and the text.
     pub(crate) fn deploy_refused(&self, name: &str, more: &[(&str, &str)]) -> (u16, String) {
         let parameters = self.machine_parameters("uk-london-1");
-        let parameters = parameters.iter();
-        let mut all: Vec<_> = parameters
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
+        let mut all = borrowed(&parameters);
         all.push(("name", name));
         all.extend_from_slice(more);
         self.err("deployVirtualMachine", &all)
@@ -265,6 +256,14 @@ impl<'a> Client<'a> {
             .unwrap()
             .to_owned()
     }
+}
+
+/// Parameters whose values are somebody's.
+pub(crate) fn borrowed<'p>(parameters: &'p [(&'p str, String)]) -> Vec<(&'p str, &'p str)> {
+    let parameters = parameters.iter();
+    parameters
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect()
 }
 
 pub(crate) fn text(value: &Value) -> &str {

@@ -1,10 +1,9 @@
 //! VPCs and their tiers.
 
-mod common;
-
 use cloudstack_simulator::{CloudConfig, ManualClock, Simulator, VpcConfig};
-use common::{Client, builder, text};
 use serde_json::{Value, json};
+
+use crate::client::{Client, builder, text};
 
 /// The account `demo` has the VPC `cloud` with the tiers `web` and `db`.
 fn cloud() -> CloudConfig {

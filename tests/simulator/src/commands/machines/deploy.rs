@@ -1,18 +1,18 @@
-//! Virtual machines.
+//! `deployVirtualMachine`.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Call, affinity_groups, contains};
-use crate::api::Params;
+use super::{check_limit, instance};
+use crate::commands::{Call, affinity_groups};
 use crate::config::{NetworkKind, ZoneKind};
 use crate::error::ApiError;
-use crate::jobs::{Instance, Work};
+use crate::jobs::Work;
 use crate::world::{Machine, MachineState, Nic, Size, Volume, VolumeKind};
 
 /// The most user data that comes by GET and by POST, before it is encoded.
@@ -22,14 +22,7 @@ const USER_DATA_POST: usize = 32 << 10;
 /// The largest disk, in GiB (`custom.diskoffering.size.max`).
 const MAX_DISK: u64 = 1024;
 
-fn instance(id: Uuid) -> Instance {
-    Instance {
-        kind: "VirtualMachine",
-        id,
-    }
-}
-
-pub(super) fn deploy(call: &mut Call<'_>) -> Result<Value, ApiError> {
+pub(crate) fn deploy(call: &mut Call<'_>) -> Result<Value, ApiError> {
     let zone = call.present(&call.world.zones, "zoneid")?;
     let offering = call.present(&call.world.service_offerings, "serviceofferingid")?;
     let template = usable_template(call, zone)?;
@@ -446,208 +439,6 @@ fn refuse_taken_name(call: &Call<'_>, name: &str, network: Uuid) -> Result<(), A
         )));
     }
     Ok(())
-}
-
-/// Refuses a machine more than the account or project may have. Destroyed ones do not count.
-fn check_limit(call: &Call<'_>, owner: Uuid) -> Result<(), ApiError> {
-    let machines = call.world.machines.iter();
-    let count = machines
-        .filter(|machine| machine.owner == owner && !machine.state.is_gone())
-        .count();
-    match call.world.behaviour.machine_limit {
-        Some(limit) if count >= limit => Err(ApiError::limit(format!(
-            "Maximum number of resources of type 'user_vm' for account name={} in domain id={} has been exceeded.",
-            call.world.account_name(owner),
-            call.world.domain.id
-        ))),
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn list(call: &mut Call<'_>) -> Result<Value, ApiError> {
-    let world = &*call.world;
-    let params = call.params;
-    let wanted = call.wants(&world.machines, "id")?;
-    let ids = params.ids("ids")?;
-    let zone = call.wants(&world.zones, "zoneid")?;
-    let template = call.wants(&world.templates, "templateid")?;
-    let offering = call.wants(&world.service_offerings, "serviceofferingid")?;
-    let network = call.known(&world.networks, "networkid")?;
-    let group = call.known(&world.security_groups, "securitygroupid")?;
-    let user = params.id("userid");
-    let hidden = hidden_members(params)?;
-    let mut items = Vec::new();
-    for machine in call.mine(&world.machines) {
-        let state = machine.state.name();
-        let shown = !machine.state.is_gone() || world.behaviour.allow_user_expunge;
-        let meant = wanted(machine.id)
-            && ids.as_ref().is_none_or(|ids| ids.contains(&machine.id))
-            // A part of the name is enough.
-            && params.filled("name").is_none_or(|name| contains(&machine.name, name))
-            && params.filled("keyword").is_none_or(|keyword| {
-                contains(&machine.name, keyword) || contains(&machine.display_name, keyword) || contains(state, keyword)
-            })
-            && zone(machine.zone)
-            && template(machine.template)
-            && offering(machine.offering)
-            && network.is_none_or(|network| machine.nics.iter().any(|nic| nic.network == network))
-            && group.is_none_or(|group| machine.security_groups.contains(&group))
-            && params.filled("keypair").is_none_or(|name| machine.key_pairs.iter().any(|pair| pair == name))
-            && params.filled("state").is_none_or(|wanted| match wanted.to_lowercase().as_str() {
-                // What a user takes for there.
-                "present" => !machine.state.is_gone(),
-                other => state.eq_ignore_ascii_case(other),
-            })
-            && params.filled("hypervisor").is_none_or(|hypervisor| hypervisor.eq_ignore_ascii_case("KVM"))
-            && params.flag("displayvm") != Some(false)
-            && user.is_none_or(|user| world.accounts.get(machine.owner).is_some_and(|row| row.user == user))
-            && call.is_tagged(machine.id)?;
-        if shown && meant {
-            let mut item = world.machine_json(machine);
-            if let (Some(item), Some(data), Some(true)) = (
-                item.as_object_mut(),
-                &machine.user_data,
-                params.flag("userdata"),
-            ) {
-                item.insert("userdata".to_owned(), json!(data));
-            }
-            if let Some(item) = item.as_object_mut() {
-                item.retain(|member, _| !hidden.contains(&member.as_str()));
-            }
-            items.push(item);
-        }
-    }
-    call.list("virtualmachine", items)
-}
-
-/// The members of a machine that are there only if its `details` are asked for, as `ListVMsCmd` and `UserVmJoinDaoImpl` of
-/// CloudStack have it. Without the parameter all of them are.
-fn hidden_members(params: &Params) -> Result<Vec<&'static str>, ApiError> {
-    const DETAILS: [(&str, &[&str]); 10] = [
-        ("group", &["group", "groupid"]),
-        ("nics", &["nic"]),
-        ("stats", &["cpunumber", "cpuspeed", "memory"]),
-        ("secgrp", &["securitygroup"]),
-        (
-            "tmpl",
-            &[
-                "templateid",
-                "templatename",
-                "templatedisplaytext",
-                "passwordenabled",
-            ],
-        ),
-        (
-            "servoff",
-            &[
-                "serviceofferingid",
-                "serviceofferingname",
-                "cpunumber",
-                "cpuspeed",
-                "memory",
-            ],
-        ),
-        ("diskoff", &["diskofferingid", "diskofferingname"]),
-        ("iso", &["isoid", "isoname", "isodisplaytext"]),
-        ("volume", &["rootdeviceid", "rootdevicetype"]),
-        ("affgrp", &["affinitygroup"]),
-    ];
-    let Some(asked) = params.list("details").filter(|asked| !asked.is_empty()) else {
-        return Ok(Vec::new());
-    };
-    let is_known = |detail: &str| {
-        let mut known = DETAILS.iter().map(|(name, _)| *name);
-        known.any(|name| name == detail) || ["all", "min"].contains(&detail)
-    };
-    if let Some(unknown) = asked.iter().find(|detail| !is_known(detail)) {
-        return Err(ApiError::invalid(format!(
-            "The details parameter contains a non permitted value: {unknown}"
-        )));
-    }
-    if asked.contains(&"all") {
-        return Ok(Vec::new());
-    }
-    let (shown, hidden): (Vec<_>, Vec<_>) = DETAILS
-        .iter()
-        .flat_map(|(name, members)| members.iter().map(move |member| (name, *member)))
-        .partition(|(name, _)| asked.contains(name));
-    let is_shown = |member: &str| shown.iter().any(|(_, shown)| *shown == member);
-    Ok(hidden
-        .into_iter()
-        .map(|(_, member)| member)
-        .filter(|member| !is_shown(member))
-        .collect())
-}
-
-pub(super) fn start(call: &mut Call<'_>) -> Result<Value, ApiError> {
-    let id = call.own_machine("id")?.id;
-    Ok(call.start_job(Work::Start { machine: id }, Some(instance(id))))
-}
-
-pub(super) fn stop(call: &mut Call<'_>) -> Result<Value, ApiError> {
-    let id = call.own_machine("id")?.id;
-    let forced = call.params.flag("forced").unwrap_or(false);
-    let work = Work::Stop {
-        machine: id,
-        forced,
-    };
-    Ok(call.start_job(work, Some(instance(id))))
-}
-
-pub(super) fn reboot(call: &mut Call<'_>) -> Result<Value, ApiError> {
-    let id = call.own_machine("id")?.id;
-    Ok(call.start_job(Work::Reboot { machine: id }, Some(instance(id))))
-}
-
-pub(super) fn destroy(call: &mut Call<'_>) -> Result<Value, ApiError> {
-    let machine = call.own_machine("id")?;
-    let (id, before) = (machine.id, machine.state);
-    let expunge = call.params.flag("expunge").unwrap_or(false);
-    let volumes = call.params.ids("volumeids")?.unwrap_or_default();
-    for volume in &volumes {
-        let attached = call.world.volumes.get(*volume);
-        if attached.is_none_or(|row| row.machine != Some(id) || row.kind != VolumeKind::Data) {
-            return Err(ApiError::invalid(format!(
-                "Volume {volume} is no data volume attached to VM {id}"
-            )));
-        }
-    }
-    Ok(call.start_job(
-        Work::Destroy {
-            machine: id,
-            expunge,
-            volumes,
-            before,
-        },
-        Some(instance(id)),
-    ))
-}
-
-pub(super) fn expunge(call: &mut Call<'_>) -> Result<Value, ApiError> {
-    let id = call.own_machine("id")?.id;
-    Ok(call.start_job(Work::Expunge { machine: id }, Some(instance(id))))
-}
-
-pub(super) fn recover(call: &mut Call<'_>) -> Result<Value, ApiError> {
-    let machine = call.own_machine("id")?;
-    let (id, owner) = (machine.id, machine.owner);
-    if !call.world.behaviour.allow_user_expunge {
-        return Err(ApiError::denied(
-            "Recovering a vm can only be done by an Admin. Or when the allow.user.expunge.recover.vm key is set.",
-        ));
-    }
-    if machine.state != MachineState::Destroyed {
-        return Err(ApiError::invalid(format!(
-            "vm {id} is not in the Destroyed state, so it can't be recovered"
-        )));
-    }
-    check_limit(call, owner)?;
-    if let Some(machine) = call.world.machines.get_mut(id) {
-        machine.state = MachineState::Stopped;
-        machine.expunge_at = None;
-    }
-    let machine = call.world.machines.get(id);
-    Ok(json!({ "virtualmachine": machine.map(|machine| call.world.machine_json(machine)) }))
 }
 
 #[cfg(test)]

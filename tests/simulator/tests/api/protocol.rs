@@ -1,14 +1,13 @@
 //! How requests are taken and answers given.
 
-mod common;
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cloudstack_simulator::{Clock, Fault, ManualClock, Simulator};
-use common::{Client, builder, exchange, form, parse, simulator, text, with};
+
+use crate::client::{Client, builder, exchange, form, parse, simulator, text, with};
 
 const DENIED: &str = "unable to verify user credentials and/or request signature";
 

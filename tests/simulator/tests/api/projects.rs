@@ -1,13 +1,12 @@
 //! Projects, and what belongs to them.
 
-mod common;
-
 use cloudstack_simulator::{
     AccountConfig, AffinityGroupConfig, Cidr, CloudConfig, ManualClock, NetworkConfig,
     ProjectConfig, Simulator,
 };
-use common::{Client, RSA_KEY, builder, text};
 use serde_json::json;
+
+use crate::client::{Client, RSA_KEY, builder, text};
 
 /// The accounts `demo` and `third` are in the project `ci`, `other` is in `theirs`.
 fn cloud() -> CloudConfig {

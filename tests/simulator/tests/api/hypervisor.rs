@@ -1,7 +1,5 @@
 //! What a hypervisor is told, and that jobs wait for it.
 
-mod common;
-
 use std::collections::VecDeque;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -10,7 +8,8 @@ use std::time::Duration;
 use cloudstack_simulator::{
     Fault, Guest, Hypervisor, ManualClock, Protocol, Route, Simulator, Task,
 };
-use common::{Client, ED25519_KEY, builder, text};
+
+use crate::client::{Client, ED25519_KEY, borrowed, builder, text};
 
 /// Notes what it is told, and has its tasks done when a test says so.
 #[derive(Default)]
@@ -160,10 +159,7 @@ fn a_job_that_is_to_fail_starts_no_machine() {
     };
     simulator.fault("deployVirtualMachine", 1, fault);
     let parameters = client.machine_parameters("uk-london-1");
-    let parameters: Vec<_> = parameters
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
+    let parameters = borrowed(&parameters);
     assert_eq!(
         client.finish(&clock, "deployVirtualMachine", &parameters)["jobstatus"],
         2
@@ -259,10 +255,7 @@ fn a_machine_of_a_shared_network_is_reached_as_its_security_groups_let_it() {
     let (simulator, clock, notes) = cloud();
     let client = Client::new(&simulator);
     let parameters = client.machine_parameters("uk-basic-1");
-    let parameters: Vec<_> = parameters
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
+    let parameters = borrowed(&parameters);
     let machine = &client.run(&clock, "deployVirtualMachine", &parameters)["virtualmachine"];
     assert_eq!(*notes.routes.lock().unwrap(), []);
     let rule = [
