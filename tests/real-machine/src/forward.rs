@@ -47,14 +47,14 @@ struct Target {
 type Port = (Protocol, SocketAddr);
 
 /// Somebody who listens at a port.
-struct Post {
+struct PortListener {
     /// What a thread listens at for connections; what comes by UDP is looked for at intervals.
     listener: Option<TcpListener>,
     target: Arc<Mutex<Target>>,
     is_closed: Arc<AtomicBool>,
 }
 
-impl Drop for Post {
+impl Drop for PortListener {
     fn drop(&mut self) {
         self.is_closed.store(true, Ordering::SeqCst);
         if let Some(listener) = &self.listener {
@@ -72,13 +72,13 @@ struct Connection {
     stream: TcpStream,
 }
 
-type Posts = HashMap<Port, Post>;
+type PortListeners = HashMap<Port, PortListener>;
 type Open = Arc<Mutex<HashMap<u64, Connection>>>;
 
 /// All that is passed on.
 pub(crate) struct Forwarder {
     find: FindNetwork,
-    posts: Mutex<Posts>,
+    posts: Mutex<PortListeners>,
     /// The connections that are open.
     open: Open,
 }
@@ -118,9 +118,9 @@ impl Forwarder {
         }
     }
 
-    fn open_post(&self, address: SocketAddr, target: Target) -> io::Result<Post> {
+    fn open_post(&self, address: SocketAddr, target: Target) -> io::Result<PortListener> {
         let listener = TcpListener::bind(address)?;
-        let post = Post {
+        let post = PortListener {
             listener: Some(listener.try_clone()?),
             target: Arc::new(Mutex::new(target)),
             is_closed: Arc::default(),
@@ -152,10 +152,10 @@ impl Forwarder {
     }
 
     /// Passes datagrams on: each client has a socket of its own on the inside, to which answers come.
-    fn open_datagrams(&self, address: SocketAddr, target: Target) -> io::Result<Post> {
+    fn open_datagrams(&self, address: SocketAddr, target: Target) -> io::Result<PortListener> {
         let outside = Arc::new(UdpSocket::bind(address)?);
         outside.set_read_timeout(Some(LOOK))?;
-        let post = Post {
+        let post = PortListener {
             listener: None,
             target: Arc::new(Mutex::new(target)),
             is_closed: Arc::default(),

@@ -69,8 +69,18 @@ impl Image {
         Ok(image)
     }
 
+    /// The empty directory in a cache that things are mounted on, where nobody else sees them.
+    pub fn scratch_directory(cache: &Path) -> PathBuf {
+        cache.join("room")
+    }
+
+    /// The cache that it is in.
+    pub(crate) fn cache(&self) -> &Path {
+        self.directory.parent().unwrap_or(&self.directory)
+    }
+
     fn build(&self, cache: &Path, sources: &[PathBuf]) -> Result<(), Error> {
-        let room = cache.join("room");
+        let room = Self::scratch_directory(cache);
         let partial = cache.join(format!("{}.partial", self.kind.name()));
         fs::create_dir_all(&room).map_err(Error::file(&room))?;
         if partial.exists() {

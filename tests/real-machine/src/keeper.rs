@@ -30,7 +30,7 @@ pub fn keep(image: &Path, kind: Kind) -> Result<ExitCode, Error> {
         ])
         .args(["--fork", "--kill-child=KILL"])
         .arg(program)
-        .args(["lab", "--kind", kind.name(), "--image"])
+        .args(["supervisor", "--kind", kind.name(), "--image"])
         .arg(image);
     for (hierarchy, group) in hierarchies.iter().zip(groups.directories()) {
         laboratory.arg("--group").arg(group);

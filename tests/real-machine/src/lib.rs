@@ -22,7 +22,7 @@
 //! # Modules
 //!
 //! `image` builds the template, `probe` looks whether guests can run here, `laboratory` is what tests hold; `keeper` and
-//! `lab` are the processes of it, which the program `real-machine` runs; `guest`, `router`, `metadata` and `forward` are
+//! `supervisor` are the processes of it, which the program `real-machine` runs; `guest`, `router`, `metadata` and `forward` are
 //! parts of the latter, and `cgroups` is about control groups.
 
 mod cgroups;
@@ -31,12 +31,12 @@ mod forward;
 mod guest;
 mod image;
 pub mod keeper;
-pub mod lab;
 mod laboratory;
 mod metadata;
 mod probe;
 mod protocol;
 mod router;
+pub mod supervisor;
 
 pub use error::Error;
 pub use image::Image;

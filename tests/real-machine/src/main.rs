@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use cloudstack_simulator::{CloudConfig, Simulator};
-use real_machine::{Image, Kind, Laboratory, keeper, lab};
+use real_machine::{Image, Kind, Laboratory, keeper, supervisor};
 
 /// Real Linux machines behind the simulated cloud
 #[derive(Debug, Parser)]
@@ -44,9 +44,9 @@ enum Command {
         #[arg(long)]
         kind: Kind,
     },
-    /// Run the laboratory itself
+    /// Supervise a laboratory, as its process 1
     #[command(hide = true)]
-    Lab {
+    Supervisor {
         #[arg(long)]
         image: PathBuf,
         #[arg(long)]
@@ -73,7 +73,7 @@ impl Place {
     fn image(&self) -> anyhow::Result<Image> {
         std::fs::create_dir_all(&self.cache)?;
         let cache = self.cache.canonicalize()?;
-        real_machine::check(&cache.join("room"), self.kind)?;
+        real_machine::check(&Image::scratch_directory(&cache), self.kind)?;
         // Packages are installed on a build server, but on nobody's computer unasked.
         let variables = ["CI", "REAL_MACHINE_INSTALL"];
         let may_install = variables
@@ -98,15 +98,8 @@ fn cloud(place: &Place, public_address: Ipv4Addr, log: bool) -> anyhow::Result<(
         builder = builder.on_request(|record| drop(writeln!(io::stderr(), "{record}")));
     }
     let simulator = builder.start()?;
-    let variables = [
-        ("BTCLOUD_ENDPOINT", simulator.url()),
-        ("BTCLOUD_API_KEY", simulator.api_key()),
-        ("BTCLOUD_SECRET_KEY", simulator.secret_key()),
-    ];
     let mut output = io::stdout().lock();
-    for (name, value) in variables {
-        writeln!(output, "export {name}='{value}';")?;
-    }
+    output.write_all(simulator.exports().as_bytes())?;
     output.flush()?;
     io::copy(&mut io::stdin().lock(), &mut io::sink())?;
     Ok(())
@@ -116,8 +109,8 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Check(place) => {
             std::fs::create_dir_all(&place.cache)?;
-            let room = place.cache.canonicalize()?.join("room");
-            real_machine::check(&room, place.kind)?;
+            let cache = place.cache.canonicalize()?;
+            real_machine::check(&Image::scratch_directory(&cache), place.kind)?;
             println!("This machine can run real guests.");
         }
         Command::Image(place) => println!("{}", place.image()?.directory().display()),
@@ -127,14 +120,14 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             log,
         } => cloud(&place, public_address, log)?,
         Command::Keeper { image, kind } => return Ok(keeper::keep(&image, kind)?),
-        Command::Lab {
+        Command::Supervisor {
             image,
             kind,
             groups,
             hierarchies,
         } => {
             let image = Image::at(image, kind);
-            return Ok(lab::run_orders(lab::Setup {
+            return Ok(supervisor::run(supervisor::Setup {
                 image,
                 groups,
                 hierarchies,

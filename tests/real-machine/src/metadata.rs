@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The data of the machines of a network, by address.
 #[derive(Debug, Default)]
-pub(crate) struct Directory(Mutex<HashMap<Ipv4Addr, Data>>);
+pub(crate) struct MetadataStore(Mutex<HashMap<Ipv4Addr, Data>>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Data {
@@ -74,7 +74,7 @@ impl Data {
     }
 }
 
-impl Directory {
+impl MetadataStore {
     pub(crate) fn put(&self, address: Ipv4Addr, guest: &Guest, nic: &GuestNic) {
         lock(&self.0).insert(address, Data::of(guest, nic, address));
     }
@@ -92,9 +92,9 @@ impl Directory {
 }
 
 /// Serves metadata at one listener, and passwords at the other, as long as the process lives.
-pub(crate) fn serve(web: TcpListener, passwords: TcpListener, directory: Arc<Directory>) {
+pub(crate) fn serve(web: TcpListener, passwords: TcpListener, store: Arc<MetadataStore>) {
     listen(web, move |request, client| {
-        match directory.get(client, &request.path) {
+        match store.get(client, &request.path) {
             Some(body) => ("200 OK", body),
             None => ("404 Not Found", Vec::new()),
         }
@@ -233,11 +233,11 @@ mod tests {
 
     #[test]
     fn data_are_given_only_to_whom_they_belong() {
-        let directory = Directory::default();
+        let store = MetadataStore::default();
         let own = Ipv4Addr::new(10, 1, 1, 10);
-        lock(&directory.0).insert(own, data());
-        assert!(directory.get(own.into(), "/latest/user-data").is_some());
+        lock(&store.0).insert(own, data());
+        assert!(store.get(own.into(), "/latest/user-data").is_some());
         let other = Ipv4Addr::new(10, 1, 1, 11);
-        assert_eq!(directory.get(other.into(), "/latest/user-data"), None);
+        assert_eq!(store.get(other.into(), "/latest/user-data"), None);
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use cloudstack_simulator::{Guest, GuestNic};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::metadata::{self, Directory};
+use crate::metadata::{self, MetadataStore};
 
 const SCRIPT: &str = include_str!("../guest/router.sh");
 
@@ -24,7 +24,7 @@ pub(crate) struct Router {
     /// The file system that has dnsmasq.
     root: PathBuf,
     reservations: PathBuf,
-    directory: Arc<Directory>,
+    store: Arc<MetadataStore>,
     next_link: u32,
 }
 
@@ -61,19 +61,19 @@ impl Router {
             return Err("the virtual router does not start".to_owned());
         }
         let namespace = File::open(format!("/proc/{}/ns/net", process.id())).map_err(failed)?;
-        let directory = Arc::new(Directory::default());
+        let store = Arc::new(MetadataStore::default());
         let router = Self {
             process,
             namespace: Arc::new(namespace),
             root: root.to_owned(),
             reservations,
-            directory,
+            store,
             next_link: 0,
         };
         let listen = |port| router.within(move || TcpListener::bind((gateway, port)));
         let web = listen(80).map_err(failed)?;
         let passwords = listen(8080).map_err(failed)?;
-        metadata::serve(web, passwords, Arc::clone(&router.directory));
+        metadata::serve(web, passwords, Arc::clone(&router.store));
         Ok(router)
     }
 
@@ -94,7 +94,7 @@ impl Router {
     /// Has a guest be given its address and data. Tells the name of the router's end of the guest's cable.
     pub(crate) fn expect(&mut self, guest: &Guest, nic: &GuestNic) -> Result<String, String> {
         let address = inside(nic.address);
-        self.directory.put(address, guest, nic);
+        self.store.put(address, guest, nic);
         let line = format!("{},{address},{},infinite\n", nic.mac, guest.name);
         fs::write(self.reservations.join(&guest.id), line).map_err(|error| error.to_string())?;
         self.reread_reservations().map_err(|e| e.to_string())?;
@@ -112,7 +112,7 @@ impl Router {
 
     /// Forgets a guest.
     pub(crate) fn forget(&self, guest: &Guest, nic: &GuestNic) {
-        self.directory.remove(inside(nic.address));
+        self.store.remove(inside(nic.address));
         // It may never have come so far.
         let _ = fs::remove_file(self.reservations.join(&guest.id));
         // Its address may be the next guest's, which would not get one that is reserved or leased to another.

@@ -1,8 +1,8 @@
-//! The laboratory itself: process 1 of the namespace in which guests and routers run.
+//! The laboratory's supervisor: process 1 of the namespace in which guests and routers run.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -13,7 +13,7 @@ use crate::forward::Forwarder;
 use crate::guest::{Cable, Machine, Plan};
 use crate::protocol::{Order, READY, Reply, Request};
 use crate::router::{Router, inside};
-use crate::{Error, Image, lock, run};
+use crate::{Error, Image, lock};
 
 /// What a keeper tells its laboratory.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct Known {
     machine: Arc<Machine>,
 }
 
-struct Lab {
+struct Supervisor {
     setup: Setup,
     /// A tmpfs that nobody else sees.
     place: PathBuf,
@@ -47,7 +47,7 @@ struct Lab {
 /// # Errors
 ///
 /// If it is not process 1 of its namespace, or cannot have a place for itself.
-pub fn run_orders(setup: Setup) -> Result<ExitCode, Error> {
+pub fn run(setup: Setup) -> Result<ExitCode, Error> {
     if std::process::id() != 1 {
         return Err(Error::Laboratory("only a keeper starts it".to_owned()));
     }
@@ -57,17 +57,20 @@ pub fn run_orders(setup: Setup) -> Result<ExitCode, Error> {
         report(panic);
         std::process::exit(101);
     }));
-    let place = room(setup.image.directory())?;
-    run(Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "mode=700", "tmpfs"])
-        .arg(&place))
+    let place = Image::scratch_directory(setup.image.cache());
+    std::fs::create_dir_all(&place).map_err(Error::file(&place))?;
+    crate::run(
+        Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "mode=700", "tmpfs"])
+            .arg(&place),
+    )
     .map_err(Error::Laboratory)?;
     let routers: Arc<Mutex<HashMap<String, Router>>> = Arc::default();
     let find = {
         let routers = Arc::clone(&routers);
         Arc::new(move |network: &str| lock(&routers).get(network).map(Router::namespace))
     };
-    let lab = Arc::new(Lab {
+    let supervisor = Arc::new(Supervisor {
         setup,
         place,
         routers,
@@ -77,19 +80,12 @@ pub fn run_orders(setup: Setup) -> Result<ExitCode, Error> {
     reply(READY, Ok(()));
     for line in io::stdin().lock().lines().map_while(Result::ok) {
         match serde_json::from_str(&line) {
-            Ok(request) => lab.take(request),
+            Ok(request) => supervisor.take(request),
             Err(error) => eprintln!("real-machine: an order that is none: {error}"),
         }
     }
     // Here the kernel ends the rest.
     Ok(ExitCode::SUCCESS)
-}
-
-/// The directory that a laboratory mounts its tmpfs on, beside the image: it stays empty for everybody else.
-fn room(image: &Path) -> Result<PathBuf, Error> {
-    let place = image.parent().unwrap_or(image).join("room");
-    std::fs::create_dir_all(&place).map_err(Error::file(&place))?;
-    Ok(place)
 }
 
 fn reply(number: u64, result: Result<(), String>) {
@@ -103,7 +99,7 @@ fn reply(number: u64, result: Result<(), String>) {
     }
 }
 
-impl Lab {
+impl Supervisor {
     fn take(self: &Arc<Self>, request: Request) {
         let Request { number, order } = request;
         if let Order::Route(routes) = order {
@@ -113,16 +109,16 @@ impl Lab {
             }
             return reply(number, result);
         }
-        let lab = Arc::clone(self);
+        let supervisor = Arc::clone(self);
         thread::spawn(move || {
             let result = match order {
-                Order::Start(guest) => lab.start(guest),
-                Order::Stop { id, forced } => lab.stop(&id, forced),
-                Order::Reboot { id } => match lab.machine(&id) {
+                Order::Start(guest) => supervisor.start(guest),
+                Order::Stop { id, forced } => supervisor.stop(&id, forced),
+                Order::Reboot { id } => match supervisor.machine(&id) {
                     Some(machine) => machine.reboot(),
                     None => Err("there is no such guest".to_owned()),
                 },
-                Order::Remove { id } => lab.remove(&id),
+                Order::Remove { id } => supervisor.remove(&id),
                 Order::Route(_) => Ok(()),
             };
             if let Err(error) = &result {
