@@ -22,14 +22,8 @@ impl Api<'_> {
     /// If it is refused or fails.
     #[track_caller]
     pub fn call(&self, command: &str, parameters: &[(&str, &str)]) -> Value {
-        let answer = self.request(command, parameters);
-        let Some(job) = answer["jobid"].as_str() else {
-            return answer;
-        };
-        self.0.clock.advance(Duration::from_secs(60));
-        let job = self.request("queryAsyncJobResult", &[("jobid", job)]);
-        assert_eq!(job["jobstatus"], 1, "{command}: {job}");
-        job["jobresult"].clone()
+        let a_minute = || self.0.clock.advance(Duration::from_secs(60));
+        call(&self.0.cloud, command, parameters, a_minute)
     }
 
     /// The id of what a list has under a name.
@@ -45,18 +39,50 @@ impl Api<'_> {
         name: &str,
         parameters: &[(&str, &str)],
     ) -> String {
-        let list = self.call(command, parameters);
-        let mut items = list[member].as_array().into_iter().flatten();
-        let found = items.find(|item| item["name"] == name);
-        let id = found.and_then(|item| item["id"].as_str());
-        id.unwrap_or_else(|| panic!("{name} is not in {list}"))
-            .to_owned()
+        id_in(&self.call(command, parameters), member, name)
     }
+}
 
-    #[track_caller]
-    fn request(&self, command: &str, parameters: &[(&str, &str)]) -> Value {
-        request(&self.0.cloud, command, parameters)
+/// Calls a command as the cloud's first account, and tells its answer; of one that is carried out by a job, what that has come
+/// to. `pass` lets some time pass.
+///
+/// # Panics
+///
+/// If it is refused, fails, or does not end.
+#[track_caller]
+pub fn call(
+    cloud: &Simulator,
+    command: &str,
+    parameters: &[(&str, &str)],
+    pass: impl Fn(),
+) -> Value {
+    let answer = request(cloud, command, parameters);
+    let Some(number) = answer["jobid"].as_str() else {
+        return answer;
+    };
+    for _ in 0..1_000 {
+        pass();
+        let job = request(cloud, "queryAsyncJobResult", &[("jobid", number)]);
+        if job["jobstatus"] != 0 {
+            assert_eq!(job["jobstatus"], 1, "{command}: {job}");
+            return job["jobresult"].clone();
+        }
     }
+    panic!("the job of {command} does not end");
+}
+
+/// The id of what a list has under a name.
+///
+/// # Panics
+///
+/// If there is none.
+#[track_caller]
+pub fn id_in(list: &Value, member: &str, name: &str) -> String {
+    let mut items = list[member].as_array().into_iter().flatten();
+    let found = items.find(|item| item["name"] == name);
+    let id = found.and_then(|item| item["id"].as_str());
+    id.unwrap_or_else(|| panic!("{name} is not in {list}"))
+        .to_owned()
 }
 
 /// Calls a command as the cloud's first account, and tells its answer, be that only the number of a job.

@@ -7,7 +7,8 @@ use btcloud_host::capability::clock::{Cancel, SystemTimeSource, TimeSource};
 /// How many times shorter waiting is.
 const HURRY: u32 = 50;
 
-/// Time in which waiting takes a fiftieth, and for servers that take real time, drivers wait fifty times as long for them.
+/// A clock fifty times as fast as the real one, but for the time of day: a driver's pauses take a fiftieth, and servers that keep
+/// real time seem fifty times slower to it.
 #[derive(Debug)]
 pub struct HurriedTime {
     start: Instant,

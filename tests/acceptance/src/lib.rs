@@ -10,11 +10,12 @@ pub mod hurry;
 mod listener;
 pub mod parallel;
 pub mod real;
+pub mod recorder;
 pub mod tls;
 pub mod upgrade;
 pub mod virtual_lab;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::Ipv4Addr;
@@ -62,6 +63,56 @@ pub fn imports(component: &[u8]) -> Vec<String> {
     names
         .map(|name| name.split('@').next().unwrap_or_default().to_owned())
         .collect()
+}
+
+/// The component of the driver `hostile`, which is told by that mark what to do.
+///
+/// # Panics
+///
+/// If the mark is longer than the driver's room for it.
+pub fn hostile(mark: &str) -> Vec<u8> {
+    /// The room for a mark, as the driver has it.
+    const ROOM: usize = 35;
+    let mut bytes = fs::read(HOSTILE).expect("the component");
+    let label = b"HOSTILE-MARK:";
+    let found = bytes.windows(label.len()).position(|w| w == label);
+    let begin = found.expect("the label") + label.len();
+    let room = &mut bytes[begin..begin + ROOM];
+    assert!(room.iter().all(|byte| *byte == b' '));
+    room[..mark.len()].copy_from_slice(mark.as_bytes());
+    bytes
+}
+
+/// The root of the project's sources.
+pub fn project_root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The variables that give the account in the simulated cloud.
+pub const ACCOUNT_VARIABLES: [&str; 3] =
+    ["BTCLOUD_ENDPOINT", "BTCLOUD_API_KEY", "BTCLOUD_SECRET_KEY"];
+
+/// Takes the account from a command's environment.
+pub fn without_account(command: &mut Command) -> &mut Command {
+    for variable in ACCOUNT_VARIABLES {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Has a command, which was given a search path, look for programs in that directory first.
+///
+/// # Panics
+///
+/// If it was given none.
+pub fn prepend_path(command: &mut Command, directory: &Path) {
+    let path = command
+        .get_envs()
+        .find_map(|(name, value)| value.filter(|_| name == "PATH"));
+    let path = path.expect("a search path").to_owned();
+    let first = [directory.to_owned()].into_iter();
+    let path = std::env::join_paths(first.chain(std::env::split_paths(&path)));
+    command.env("PATH", path.expect("a search path"));
 }
 
 /// Where the workspace's programs are, `target/debug`; tests are in `deps` within.
@@ -114,8 +165,10 @@ pub struct Lab {
     guarded: Mutex<Vec<String>>,
     /// Files with keys that the test itself has put there, as long as they are as they were.
     planted: Mutex<Vec<(PathBuf, Vec<u8>)>>,
-    /// Whether the cloud's machines are real: programs use the genuine ssh then, and have a limit of time.
-    is_real: bool,
+    /// What each program is run by, with its arguments; nothing by default.
+    wrapper: Vec<OsString>,
+    /// Where programs are looked for first: the stand-in for ssh, by default, and the workspace's.
+    first_in_path: Vec<PathBuf>,
 }
 
 impl Default for Lab {
@@ -140,6 +193,19 @@ impl Lab {
         Self::of(Simulator::builder().behaviour(behaviour).cloud(cloud))
     }
 
+    /// A user of the default cloud whose public addresses begin at that one. Tests in which something answers at the usual
+    /// ports of a machine have addresses of their own.
+    pub fn at(first: Ipv4Addr) -> Self {
+        Self::with(
+            |_| (),
+            |cloud| {
+                for addresses in &mut cloud.public_addresses {
+                    addresses.first = first;
+                }
+            },
+        )
+    }
+
     /// A user of that cloud.
     pub fn of(cloud: Builder) -> Self {
         Self {
@@ -147,7 +213,11 @@ impl Lab {
             home: tempfile::tempdir().expect("a directory"),
             guarded: Mutex::default(),
             planted: Mutex::default(),
-            is_real: false,
+            wrapper: Vec::new(),
+            first_in_path: vec![
+                project_root().join("tests/clients/fake-guest"),
+                program_directory(),
+            ],
         }
     }
 
@@ -245,21 +315,17 @@ impl Lab {
 
     /// A command in the user's environment: with the account's keys, and the plugin in the search path.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let fake_guest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/fake-guest");
-        let mut first = vec![fake_guest, program_directory()];
-        let mut command = if self.is_real {
-            first.remove(0);
-            let mut command = Command::new("timeout");
-            command.args(["--signal=KILL", real::LIMIT]).arg(program);
-            command
-        } else {
-            Command::new(program)
+        let mut command = match self.wrapper.split_first() {
+            None => Command::new(program),
+            Some((wrapper, arguments)) => {
+                let mut command = Command::new(wrapper);
+                command.args(arguments).arg(program);
+                command
+            }
         };
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::env::join_paths(first.into_iter().chain(std::env::split_paths(&path)));
         command
             .env_clear()
-            .env("PATH", path.expect("a search path"))
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home())
             .env("BTCLOUD_ENDPOINT", self.cloud.url())
             .env("BTCLOUD_API_KEY", self.cloud.api_key())
@@ -269,6 +335,9 @@ impl Lab {
             .env("BTCLOUD_NO_PROVISION", "1")
             .env("XDG_CACHE_HOME", cache_directory())
             .stdin(Stdio::null());
+        for directory in self.first_in_path.iter().rev() {
+            prepend_path(&mut command, directory);
+        }
         command
     }
 

@@ -1,5 +1,6 @@
 //! A laboratory in which machines are real: guests with systemd, sshd and Docker of their own behind the simulated cloud.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -9,10 +10,10 @@ use std::time::{Duration, Instant};
 use cloudstack_simulator::{CloudConfig, Simulator};
 use real_machine::{Image, Kind, Laboratory};
 
-use crate::{Lab, Outcome, program};
+use crate::{Lab, Outcome, program, program_directory};
 
 /// The most seconds that a command may take in such a laboratory; QEMU is slow.
-pub(crate) const LIMIT: &str = "600";
+const LIMIT: &str = "600";
 
 /// How long a machine may take until it can be logged in to, and until what it does by itself is done.
 pub fn patience() -> Duration {
@@ -87,7 +88,10 @@ impl RealLab {
             .cloud(cloud)
             .hypervisor(Arc::new(laboratory));
         let mut lab = Lab::of(change(builder));
-        lab.is_real = true;
+        lab.wrapper = ["timeout", "--signal=KILL", LIMIT]
+            .map(OsString::from)
+            .into();
+        lab.first_in_path = vec![program_directory()];
         Self {
             lab,
             image: image.to_owned(),

@@ -12,7 +12,7 @@ use cloudstack_simulator::{CloudConfig, Simulator};
 use hetzner_simulator::Hetzner;
 use serde_json::{Value, json};
 
-use crate::{Lab, api};
+use crate::{Lab, api, project_root};
 
 /// The home in a set's paths.
 pub const HOME: &str = "/home/user";
@@ -42,7 +42,7 @@ impl Set {
     ///
     /// If there is none.
     pub fn all() -> Vec<Self> {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../upgrade");
+        let directory = project_root().join("tests/upgrade");
         let entries = fs::read_dir(directory).expect("the sets").flatten();
         let mut sets: Vec<_> = entries
             .map(|entry| entry.path())
@@ -327,19 +327,8 @@ fn find<'j>(json: &'j Value, name: &str) -> Option<&'j str> {
 /// Calls a command of the CloudStack cloud and waits for its job; tells what has come of it.
 #[track_caller]
 fn call(cloud: &Simulator, command: &str, parameters: &[(&str, &str)]) -> Value {
-    let answer = api::request(cloud, command, parameters);
-    let Some(number) = answer["jobid"].as_str() else {
-        return answer;
-    };
-    for _ in 0..1_000 {
-        let job = api::request(cloud, "queryAsyncJobResult", &[("jobid", number)]);
-        if job["jobstatus"] != 0 {
-            assert_eq!(job["jobstatus"], 1, "{command}: {job}");
-            return job["jobresult"].clone();
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("the job of {command} does not end");
+    let a_moment = || std::thread::sleep(Duration::from_millis(5));
+    api::call(cloud, command, parameters, a_moment)
 }
 
 /// The id of what a list has under a name.
@@ -351,12 +340,7 @@ fn id(
     name: &str,
     parameters: &[(&str, &str)],
 ) -> String {
-    let list = call(cloud, command, parameters);
-    let mut items = list[member].as_array().into_iter().flatten();
-    let found = items.find(|item| item["name"] == name);
-    let id = found.and_then(|item| item["id"].as_str());
-    id.unwrap_or_else(|| panic!("{name} is not in {list}"))
-        .to_owned()
+    api::id_in(&call(cloud, command, parameters), member, name)
 }
 
 /// The account's isolated network.

@@ -13,7 +13,7 @@ use btcloud_host::builtin;
 use btcloud_host::capability::clock::{Cancel, TimeSource};
 use btcloud_host::capability::http;
 use btcloud_host::capability::log::{Level, Reporter};
-use btcloud_host::contract::Description;
+use btcloud_host::contract::{Description, OptionKind};
 use btcloud_host::machine::{
     Engine, Error, Flag, Flags, LazyDriver, Machine, ProfileChoice, Record, Store, Surroundings,
 };
@@ -203,6 +203,23 @@ impl VirtualLab {
         Machine::new(Arc::clone(&self.flavour.driver), surroundings, record)
     }
 
+    /// Flags of the driver from texts: of an option that is a list, its items with commas between.
+    pub fn flags(&self, options: &[(&str, &str)]) -> Flags {
+        let known = self.flavour.description().options;
+        let flag = |(name, value): &(&str, &str)| {
+            let name = format!("{}-{name}", self.flavour.name);
+            let is_list = known
+                .iter()
+                .any(|option| option.name == name && option.kind == OptionKind::TextList);
+            let flag = match is_list {
+                true => Flag::TextList(value.split(',').map(str::to_owned).collect()),
+                false => Flag::Text((*value).to_owned()),
+            };
+            (name, flag)
+        };
+        options.iter().map(flag).collect()
+    }
+
     /// Creates a machine as docker-machine does: checks, stores, makes; and keeps it in the store if that fails.
     ///
     /// # Errors
@@ -358,22 +375,4 @@ impl Door {
         let reply = self.0.call(&method, argument_type, argument);
         reply.map_err(|error| error.to_string())
     }
-}
-
-/// Flags of the built-in driver from texts; a text with a comma is a list.
-pub fn flags(options: &[(&str, &str)]) -> Flags {
-    let flag = |(name, value): &(&str, &str)| {
-        let flag = match value.split_once(',') {
-            Some(_) => Flag::TextList(
-                value
-                    .split(',')
-                    .filter(|item| !item.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-            ),
-            None => Flag::Text((*value).to_owned()),
-        };
-        (format!("btcloud-{name}"), flag)
-    };
-    options.iter().map(flag).collect()
 }

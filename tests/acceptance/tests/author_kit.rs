@@ -1,13 +1,13 @@
 //! What authors of drivers get: `btcloud-host driver test`, the template, and drivers that show how.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use acceptance::hurry::HurriedTime;
-use acceptance::{HETZNER, HOSTILE, Outcome, PROBE, cache, cache_directory, program};
+use acceptance::{HETZNER, Outcome, PROBE, cache, cache_directory, hostile, program, project_root};
 use btcloud_host::builtin;
 use btcloud_host::conformance::{self, Report, Settings};
 use btcloud_host::sandbox::Limits;
@@ -89,7 +89,7 @@ fn build_template(change: impl FnOnce(String) -> String) -> Vec<u8> {
     let _alone = ONE_BY_ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = tempfile::tempdir().unwrap();
     let copy = directory.path().join("my-driver");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = project_root();
     let mut copying = Command::new("cp");
     copying.arg("-RL").arg(root.join("templates/driver"));
     assert!(copying.arg(&copy).status().unwrap().success());
@@ -196,15 +196,6 @@ fn a_driver_that_misbehaves_fails_where_it_does() {
         let report = test(&component, &[("mode", mode)], None);
         assert_eq!(failed(&report), expected, "{mode}: {report:#?}");
     }
-}
-
-/// The component of the driver `hostile`, which is told by that mark what to do.
-fn hostile(mark: &str) -> Vec<u8> {
-    let mut bytes = fs::read(HOSTILE).unwrap();
-    let label = b"HOSTILE-MARK:";
-    let at = bytes.windows(label.len()).position(|w| w == label).unwrap() + label.len();
-    bytes[at..at + mark.len()].copy_from_slice(mark.as_bytes());
-    bytes
 }
 
 #[test]

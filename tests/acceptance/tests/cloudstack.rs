@@ -8,7 +8,7 @@ use acceptance::documentation::check_options;
 use acceptance::virtual_lab::{CLOUDSTACK, VirtualLab};
 use acceptance::{CLOUDSTACK as COMPONENT, Lab, imports};
 use btcloud_host::contract::types::State;
-use btcloud_host::machine::{Error, Flag};
+use btcloud_host::machine::Error;
 use btcloud_host::sandbox::Change;
 use cloudstack_simulator::{
     Behaviour, Cidr, CloudConfig, Inventory, NetworkConfig, ProjectConfig, Simulator,
@@ -37,11 +37,7 @@ fn lab() -> VirtualLab {
 }
 
 fn create(lab: &VirtualLab, name: &str, options: &[(&str, &str)]) -> Result<(), Error> {
-    let flags = options.iter().map(|(name, value)| {
-        let value = Flag::Text((*value).to_owned());
-        (format!("cloudstack-{name}"), value)
-    });
-    lab.create(name, &flags.collect())
+    lab.create(name, &lab.flags(options))
 }
 
 fn with<'o>(options: &[(&'o str, &'o str)]) -> Vec<(&'o str, &'o str)> {
@@ -565,7 +561,7 @@ fn the_component_is_used_at_a_shell() {
 }
 
 #[test]
-fn it_wants_no_more_of_the_host_than_the_built_in_one() {
+fn the_flavour_imports_and_calls_the_same_as_the_built_in_one() {
     let component = fs::read(COMPONENT).unwrap();
     assert_eq!(
         imports(&component),

@@ -20,9 +20,7 @@ use serde_json::Value;
 fn without_account(lab: &Lab, arguments: &[&str]) -> Command {
     let mut host = lab.command(program("btcloud-host"));
     host.args(arguments);
-    for variable in ["BTCLOUD_ENDPOINT", "BTCLOUD_API_KEY", "BTCLOUD_SECRET_KEY"] {
-        host.env_remove(variable);
-    }
+    acceptance::without_account(&mut host);
     host
 }
 
@@ -203,9 +201,7 @@ fn a_docker_machine_client_uses_a_profile_only_if_a_variable_names_one() {
             &["m1"],
         ];
         let mut command = client.command(&lab, &arguments.concat());
-        for variable in ["BTCLOUD_ENDPOINT", "BTCLOUD_API_KEY", "BTCLOUD_SECRET_KEY"] {
-            command.env_remove(variable);
-        }
+        acceptance::without_account(&mut command);
         lab.finish(command.env("BTCLOUD_PROFILE", profile))
     };
     let without = create("");

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use acceptance::parallel::{case, play_all, tell};
-use acceptance::virtual_lab::{VirtualLab, flags};
+use acceptance::virtual_lab::VirtualLab;
 use btcloud_host::machine::{Error, Flags};
 use btcloud_host::sandbox::Change;
 use cloudstack_simulator::{
@@ -185,7 +185,7 @@ const SCENES: [Scene; 4] = [
             ("template", "Debian 12"),
             ("service-offering", "Small"),
             ("disk-offering", "Data 20 GB"),
-            ("cidr", "192.0.2.0/24,"),
+            ("cidr", "192.0.2.0/24"),
         ],
         change: |cloud| cloud.networks.clear(),
     },
@@ -195,7 +195,7 @@ const SCENES: [Scene; 4] = [
             ("zone", "uk-london-1"),
             ("template", "Debian 12"),
             ("service-offering", "Small"),
-            ("network", "default,"),
+            ("network", "default"),
             ("address", "static-nat"),
         ],
         change: |_| (),
@@ -216,8 +216,8 @@ impl Scene {
         Simulator::builder().cloud(cloud).behaviour(behaviour)
     }
 
-    fn flags(&self) -> Flags {
-        flags(self.options)
+    fn flags(&self, lab: &VirtualLab) -> Flags {
+        lab.flags(self.options)
     }
 }
 
@@ -241,7 +241,7 @@ impl Operation {
     /// Brings the lab to where the operation begins.
     fn prepare(self, scene: &Scene, lab: &VirtualLab) {
         if self != Create {
-            lab.create(NAME, &scene.flags()).unwrap();
+            lab.create(NAME, &scene.flags(lab)).unwrap();
         }
         if self == Start {
             lab.change(NAME, Change::Stop).unwrap();
@@ -251,7 +251,7 @@ impl Operation {
 
     fn run(self, scene: &Scene, lab: &VirtualLab) -> Result<(), Error> {
         match self {
-            Create => lab.create(NAME, &scene.flags()),
+            Create => lab.create(NAME, &scene.flags(lab)),
             Status => lab.stored(NAME).status().map(drop),
             Start => lab.change(NAME, Change::Start),
             Stop => lab.change(NAME, Change::Stop),

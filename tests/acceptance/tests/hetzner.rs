@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use acceptance::hurry::HurriedTime;
+use acceptance::recorder::Recorder;
 use acceptance::{HETZNER, cache};
 use btcloud_host::capability::clock::Cancel;
 use btcloud_host::capability::http::Client;
-use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::contract::State;
 use btcloud_host::contract::types::ErrorKind;
 use btcloud_host::machine::{
@@ -25,18 +25,6 @@ static DRIVER: LazyLock<Arc<LazyDriver>> = LazyLock::new(|| {
     let component = fs::read(HETZNER).unwrap();
     Arc::new(LazyDriver::new(component, Limits::default(), Some(cache())))
 });
-
-#[derive(Default)]
-struct Recorder(Mutex<Vec<String>>);
-
-impl Reporter for Recorder {
-    fn log(&self, _: Level, line: &str) {
-        self.0.lock().unwrap().push(line.to_owned());
-    }
-    fn progress(&self, step: &str, number: u32, of: u32) {
-        self.log(Level::Info, &format!("[{number}/{of}] {step}"));
-    }
-}
 
 struct Lab {
     cloud: Hetzner,
@@ -147,7 +135,7 @@ fn the_token_is_the_hosts_alone() {
     let holders: Vec<_> = files.iter().filter(|(_, text)| holds_token(text)).collect();
     assert_eq!(holders.len(), 1, "{files:?}");
     assert_eq!(holders[0].0, "secrets.json");
-    let lines = lab.recorder.0.lock().unwrap();
+    let lines = lab.recorder.lines();
     assert!(!lines.iter().any(|line| holds_token(line)), "{lines:?}");
 }
 
@@ -255,7 +243,7 @@ fn a_guest_that_does_not_shut_down_has_its_plug_pulled() {
     let machine = lab.made("m1");
     machine.change(Change::Stop).unwrap();
     assert_eq!(machine.state().unwrap(), State::Stopped);
-    let lines = lab.recorder.0.lock().unwrap();
+    let lines = lab.recorder.lines();
     assert!(
         lines.iter().any(|line| line.contains("plug is pulled")),
         "{lines:?}"

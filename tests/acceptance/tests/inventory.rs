@@ -261,7 +261,7 @@ fn names_are_completed_as_each_shell_wants_them() {
 }
 
 #[test]
-fn who_cannot_be_asked_completes_nothing_soon_and_silently() {
+fn where_nobody_can_be_asked_nothing_is_completed_or_shown() {
     let lab = Lab::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/client/api", silent.local_addr().unwrap());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use acceptance::client::Client;
 use acceptance::engine::DockerEngine;
-use acceptance::{HETZNER, Lab, program, tests_with_clients};
+use acceptance::{HETZNER, Lab, prepend_path, program, tests_with_clients};
 use hetzner_simulator::{Hetzner, Inventory};
 
 tests_with_clients!([
@@ -50,15 +50,8 @@ impl<'c> User<'c> {
 
     fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = self.client.command(&self.lab, arguments);
-        let path = command.get_envs().find_map(|(name, value)| match value {
-            Some(value) if name == "PATH" => Some(value.to_owned()),
-            _ => None,
-        });
-        let path = path.unwrap();
-        let first = std::iter::once(self.links.clone());
-        let path = std::env::join_paths(first.chain(std::env::split_paths(&path)));
+        prepend_path(&mut command, &self.links);
         command
-            .env("PATH", path.unwrap())
             .env("HETZNER_ENDPOINT", self.cloud.url())
             .env("HETZNER_TOKEN", self.cloud.token());
         command

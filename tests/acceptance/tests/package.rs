@@ -51,7 +51,7 @@ impl Debian {
             .arg(root.path());
         assert!(copy.status().unwrap().success());
         Self {
-            lab: Lab::with(|_| (), |cloud| cloud.public_addresses[0].first = address),
+            lab: Lab::at(address),
             root,
         }
     }

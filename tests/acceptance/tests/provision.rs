@@ -1,5 +1,5 @@
 //! `btcloud-host provision`, and what `run create` does after the creation, against a stand-in for the guest's SSH: what is
-//! told of each trouble, and that another run goes on. `real_machine.rs` has the same with a real guest.
+//! told of each trouble, and that another run goes on. `real_machine` has the same with real guests.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,7 +14,7 @@ type Guest = &'static [(&'static str, &'static str)];
 /// The address of a test's machine, which is its own since the engine's port is the same for all.
 fn lab(number: u8) -> (Lab, IpAddr) {
     let ip = Ipv4Addr::new(127, 0, 115, number);
-    let lab = Lab::with(|_| (), |cloud| cloud.public_addresses[0].first = ip);
+    let lab = Lab::at(ip);
     (lab, IpAddr::V4(ip))
 }
 
@@ -384,7 +384,7 @@ fn an_engine_of_somebody_else_is_not_trusted() {
 }
 
 #[test]
-fn an_interrupted_one_says_how_it_goes_on() {
+fn an_interrupted_provisioning_says_how_it_goes_on() {
     let (lab, _) = made(10);
     let begun = lab.home().join("begun");
     let script = format!("touch {}; sleep 60", begun.display());

@@ -4,15 +4,15 @@
 mod remap;
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
+use acceptance::project_root;
 use btcloud_host::builtin;
 use btcloud_host::registry::digest;
 
 #[test]
 fn the_component_is_the_same_in_another_directory() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = project_root();
     let elsewhere = tempfile::tempdir().unwrap();
     let copy = elsewhere.path().join("a directory of another name");
     fs::create_dir(&copy).unwrap();

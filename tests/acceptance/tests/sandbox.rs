@@ -3,34 +3,19 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use acceptance::recorder::Recorder;
 use acceptance::{PROBE, cache};
 use btcloud_host::builtin;
 use btcloud_host::capability::clock::Cancel;
-use btcloud_host::capability::log::{Level, Reporter};
 use btcloud_host::contract::types::ErrorKind;
 use btcloud_host::machine::{
     Account, Change, Engine, Error, Flag, LazyDriver, Machine, Record, Store, Surroundings,
 };
 use btcloud_host::sandbox::{self, Driver, Limit, Limits};
 use cloudstack_simulator::{CloudConfig, Simulator};
-
-#[derive(Default)]
-struct Recorder(Mutex<Vec<String>>);
-
-impl Reporter for Recorder {
-    fn log(&self, _: Level, line: &str) {
-        self.0.lock().unwrap().push(line.to_owned());
-    }
-    fn progress(&self, step: &str, number: u32, of: u32) {
-        self.0
-            .lock()
-            .unwrap()
-            .push(format!("[{number}/{of}] {step}"));
-    }
-}
 
 /// A machine of the probe in a store of its own.
 struct Lab {
@@ -283,7 +268,7 @@ fn whatever_ends_a_create_the_host_removes_what_was_made() {
             ),
             "{name}: {error}"
         );
-        let lines = lab.recorder.0.lock().unwrap();
+        let lines = lab.recorder.lines();
         let removal = lines
             .iter()
             .find(|line| line.contains("removed what was saved"));

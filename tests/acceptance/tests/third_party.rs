@@ -1,10 +1,10 @@
 //! Drivers of strangers: looked at, granted, installed, used through both doors, and refused when they change.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use acceptance::client::Client;
-use acceptance::{Lab, Outcome, PROBE, program};
+use acceptance::{Lab, Outcome, PROBE, prepend_path, program, project_root};
 
 /// `btcloud-host driver` with arguments.
 fn driver(lab: &Lab, arguments: &[&str]) -> Outcome {
@@ -243,7 +243,7 @@ fn a_driver_has_the_limits_that_it_was_granted() {
 #[test]
 fn a_signature_counts_by_a_trusted_key_alone() {
     let lab = Lab::new();
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host/tests/minisign");
+    let data = project_root().join("host/tests/minisign");
     let key = data.join("key.pub");
     let key = key.to_str().unwrap();
     // Of something else.
@@ -312,9 +312,7 @@ mod docker_machine_client {
         driver(&lab, &["install", PROBE, "--yes", "--as", "mine"]).ok();
         let run = |arguments: &[&str]| {
             let mut command = client.command(&lab, arguments);
-            let path = std::env::var_os("PATH").unwrap();
-            let path = std::env::split_paths(&path).chain([bin_directory(&lab)]);
-            command.env("PATH", std::env::join_paths(path).unwrap());
+            prepend_path(&mut command, &bin_directory(&lab));
             lab.finish(&mut command)
         };
         // The flags are the component's, the name is that of the link.

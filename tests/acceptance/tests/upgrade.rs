@@ -9,7 +9,7 @@ use std::process::Command;
 use acceptance::client::Client;
 use acceptance::engine::DockerEngine;
 use acceptance::upgrade::{Set, User};
-use acceptance::{Outcome, program, tests_with_clients};
+use acceptance::{Outcome, prepend_path, program, tests_with_clients};
 use btcloud_host::registry::digest;
 use hetzner_simulator::Inventory;
 
@@ -27,9 +27,7 @@ const MACHINES: [&str; 4] = ["db-1", "other-1", "web-1", "web-2"];
 /// The keys are the machines' own: nothing in the environment may stand in for them.
 fn command(user: &User, program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = user.lab.command(program);
-    for variable in ["BTCLOUD_ENDPOINT", "BTCLOUD_API_KEY", "BTCLOUD_SECRET_KEY"] {
-        command.env_remove(variable);
-    }
+    acceptance::without_account(&mut command);
     command.current_dir(user.lab.home());
     command
 }
@@ -210,16 +208,8 @@ fn machines_of_an_older_version_are_used_by_a_client(client: &Client) {
         symlink(plugin, links.join("docker-machine-driver-hetzner")).unwrap();
         let run = |arguments: &[&str]| {
             let mut command = client.command(&user.lab, arguments);
-            for variable in ["BTCLOUD_ENDPOINT", "BTCLOUD_API_KEY", "BTCLOUD_SECRET_KEY"] {
-                command.env_remove(variable);
-            }
-            let path = command.get_envs().find_map(|(name, value)| match value {
-                Some(value) if name == "PATH" => Some(value.to_owned()),
-                _ => None,
-            });
-            let path = path.unwrap();
-            let all = std::iter::once(links.clone()).chain(std::env::split_paths(&path));
-            command.env("PATH", std::env::join_paths(all).unwrap());
+            acceptance::without_account(&mut command);
+            prepend_path(&mut command, &links);
             user.lab.finish(&mut command)
         };
         let listed = run(&["ls", "--format", "{{.Name}} {{.DriverName}} {{.State}}"]);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use acceptance::parallel::{case, play_all, tell};
-use acceptance::virtual_lab::{VirtualLab, flags};
+use acceptance::virtual_lab::VirtualLab;
 use btcloud_host::machine::Error;
 use btcloud_host::sandbox::Change;
 use cloudstack_simulator::{Behaviour, Fault, Inventory, Simulator, is_asynchronous};
@@ -42,7 +42,7 @@ const COMMANDS: [&str; 16] = [
 const PLACES: [&[(&str, &str)]; 4] = [
     &[("zone", "uk-london-1")],
     &[("zone", "uk-basic-1")],
-    &[("zone", "uk-london-1"), ("network", "shared-lan,")],
+    &[("zone", "uk-london-1"), ("network", "shared-lan")],
     &[("zone", "uk-london-1"), ("address", "static-nat")],
 ];
 
@@ -129,7 +129,7 @@ fn walk(seed: u64) -> Result<(), String> {
         let by_plugin = rng.bool();
         let place = PLACES[rng.usize(..PLACES.len())];
         let rest = [("template", "Debian 12"), ("service-offering", "Small")];
-        let flags = flags(&[place, rest.as_slice()].concat());
+        let flags = lab.flags(&[place, rest.as_slice()].concat());
         let told = |error: Error| error.to_string();
         let outcome = match (operation, by_plugin) {
             (None, true) => lab.create_by_plugin(name, &flags),

@@ -7,10 +7,9 @@ mod removal;
 mod takeover;
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 
 use acceptance::client::Client;
-use acceptance::{Lab, OPTIONS, Outcome};
+use acceptance::{Lab, OPTIONS, Outcome, project_root};
 
 /// `create` with the usual options and these.
 fn creation<'t>(name: &'t str, options: &[&'t str]) -> Vec<&'t str> {
@@ -21,7 +20,7 @@ fn creation<'t>(name: &'t str, options: &[&'t str]) -> Vec<&'t str> {
 /// Each test has addresses of its own, since the engine's port is the same for all.
 fn lab(client: &Client, number: u8) -> (Lab, IpAddr) {
     let ip = Ipv4Addr::new(127, 0, 110 + client.number(), number);
-    let lab = Lab::with(|_| (), |cloud| cloud.public_addresses[0].first = ip);
+    let lab = Lab::at(ip);
     (lab, IpAddr::V4(ip))
 }
 
@@ -40,7 +39,7 @@ fn lines(outcome: &Outcome) -> Vec<&str> {
 /// The documentation's table has one row for each test, and no other.
 #[test]
 fn the_documentation_has_a_row_for_each_test() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/clients.md");
+    let path = project_root().join("docs/clients.md");
     let text = std::fs::read_to_string(path).unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| "));
     let test = |row: &str| {

@@ -48,9 +48,7 @@ fn a_machine_of_the_driver_of_2016_is_taken_over(client: &Client) {
 
     let run = |arguments: &[&str]| {
         let mut command = client.command(&lab, arguments);
-        for variable in ["BTCLOUD_ENDPOINT", "BTCLOUD_API_KEY", "BTCLOUD_SECRET_KEY"] {
-            command.env_remove(variable);
-        }
+        acceptance::without_account(&mut command);
         lab.finish(&mut command)
     };
     assert_eq!(run(&["status", "m1"]).ok(), "Running");
