@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::{Command, Stdio};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use acceptance::parallel::tell;
@@ -154,11 +155,52 @@ fn an_interruption_leaves_only_machines_that_are_complete() {
     assert_eq!(lab.cloud.inventory().key_pairs.len(), made.len());
 }
 
+/// A command that waits for another one to be done with a machine.
+struct Waiting {
+    process: Child,
+    /// What it says about that.
+    line: String,
+    /// What comes after the line.
+    rest: BufReader<ChildStderr>,
+}
+
+impl Waiting {
+    /// Starts `btcloud-host` with these arguments; it has to say that it waits.
+    fn for_lock(lab: &Lab, arguments: &[&str]) -> Self {
+        let mut command = lab.command(program("btcloud-host"));
+        command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut rest = BufReader::new(process.stderr.take().unwrap());
+        let mut line = String::new();
+        rest.read_line(&mut line).unwrap();
+        let expected = "m1 is being changed by another command";
+        assert!(
+            line.contains(expected) && line.contains("waiting for that"),
+            "{line}"
+        );
+        Self {
+            process,
+            line,
+            rest,
+        }
+    }
+
+    /// How it ends.
+    fn ended(mut self, lab: &Lab) -> Outcome {
+        let mut output = self.process.wait_with_output().unwrap();
+        self.rest.read_to_end(&mut output.stderr).unwrap();
+        lab.outcome(output)
+    }
+}
+
 #[test]
 fn a_machine_is_changed_by_one_command_at_a_time() {
     let lab = Lab::new();
     lab.create("m1", &[]);
-    lab.slow_down("stopVirtualMachine", Duration::from_millis(1_500));
+    let held = lab.cloud.hold("stopVirtualMachine");
     let mut stop = lab.command(program("btcloud-host"));
     let stop = stop
         .args(["stop", "m1"])
@@ -167,22 +209,18 @@ fn a_machine_is_changed_by_one_command_at_a_time() {
         .spawn()
         .unwrap();
     wait_until("the call", || lab.has_called("stopVirtualMachine"));
-    let started = lab.cli(&["start", "m1"]);
-    assert!(
-        started.stderr.contains(&format!(
-            "m1 is being changed by another command (process {}); waiting for that",
-            stop.id()
-        )),
-        "{started:?}"
-    );
-    started.ok();
+    let start = Waiting::for_lock(&lab, &["start", "m1"]);
+    let process = format!("(process {})", stop.id());
+    assert!(start.line.contains(&process), "{}", start.line);
+    drop(held);
+    start.ended(&lab).ok();
     assert_eq!(
         lab.outcome(stop.wait_with_output().unwrap()).ok(),
         "m1: stopped"
     );
     assert_eq!(lab.cli(&["status", "m1"]).ok(), "Running");
     // Whoever waits for a machine that is removed meanwhile is told.
-    lab.slow_down("destroyVirtualMachine", Duration::from_millis(1_500));
+    let held = lab.cloud.hold("destroyVirtualMachine");
     let mut rm = lab.command(program("btcloud-host"));
     let rm = rm
         .args(["rm", "-y", "-q", "m1"])
@@ -191,7 +229,9 @@ fn a_machine_is_changed_by_one_command_at_a_time() {
         .spawn()
         .unwrap();
     wait_until("the call", || lab.has_called("destroyVirtualMachine"));
-    assert!(lab.cli(&["start", "m1"]).fails(4).contains("not found"));
+    let start = Waiting::for_lock(&lab, &["start", "m1"]);
+    drop(held);
+    assert!(start.ended(&lab).fails(4).contains("not found"));
     lab.outcome(rm.wait_with_output().unwrap()).ok();
 }
 
@@ -200,7 +240,7 @@ fn the_docker_machine_client_and_this_one_change_a_machine_one_after_the_other()
     let client = std::env::var("TEST_DOCKER_MACHINE").expect("TEST_DOCKER_MACHINE");
     let lab = Lab::new();
     lab.create("m1", &[]);
-    lab.slow_down("stopVirtualMachine", Duration::from_secs(2));
+    let held = lab.cloud.hold("stopVirtualMachine");
     let mut stop = lab.command(&client);
     let stop = stop
         .args(["stop", "m1"])
@@ -209,9 +249,9 @@ fn the_docker_machine_client_and_this_one_change_a_machine_one_after_the_other()
         .spawn()
         .unwrap();
     wait_until("the call", || lab.has_called("stopVirtualMachine"));
-    let started = lab.cli(&["start", "m1"]);
-    started.ok();
-    assert!(started.stderr.contains("waiting for that"), "{started:?}");
+    let start = Waiting::for_lock(&lab, &["start", "m1"]);
+    drop(held);
+    start.ended(&lab).ok();
     assert_eq!(lab.cli(&["status", "m1"]).ok(), "Running");
     // The client looks at the state until it has seen the machine stopped, which it is no more.
     let mut stop = stop;

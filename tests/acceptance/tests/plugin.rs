@@ -213,7 +213,7 @@ fn a_garbled_or_truncated_stream_ends_its_connection_only() {
 #[test]
 fn a_heartbeat_is_answered_while_a_machine_is_made() {
     let lab = Lab::new();
-    lab.slow_down("deployVirtualMachine", Duration::from_secs(1));
+    let held = lab.cloud.hold("deployVirtualMachine");
     let plugin = Plugin::start(&lab);
     let mut peer = Peer::connect(&plugin);
     peer.configure(&lab);
@@ -227,6 +227,7 @@ fn a_heartbeat_is_answered_while_a_machine_is_made() {
         answers[0],
         ("RPCServerDriver.GetMachineName".to_owned(), Ok(text("m1")))
     );
+    drop(held);
     let (method, result) = peer.receive();
     assert_eq!(
         (method.as_str(), result),
@@ -252,7 +253,7 @@ fn a_heartbeat_is_answered_while_a_machine_is_made() {
 #[test]
 fn two_clients_at_once_share_a_machine() {
     let lab = Lab::new();
-    lab.slow_down("deployVirtualMachine", Duration::from_secs(1));
+    let held = lab.cloud.hold("deployVirtualMachine");
     let plugin = Plugin::start(&lab);
     let mut first = Peer::connect(&plugin);
     first.configure(&lab);
@@ -263,6 +264,7 @@ fn two_clients_at_once_share_a_machine() {
         second.send("RPCServerDriver.Heartbeat", &EMPTY, &nothing());
         second.send("RPCServerDriver.GetIP", &EMPTY, &nothing());
     }
+    drop(held);
     assert_eq!(first.receive().1, Ok(nothing()));
     assert!(lab.has_machine("m1"));
     let mut second = Peer::connect(&plugin);
