@@ -1,8 +1,8 @@
 //! Drivers written by hand in WebAssembly's text format, for what a compiler would not let pass.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
+use acceptance::project_root;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -84,7 +84,7 @@ impl CoreModule {
     pub(crate) fn component(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.text()).unwrap();
         let mut resolve = Resolve::default();
-        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+        let wit = project_root().join("wit");
         let (package, _) = resolve.push_dir(wit).unwrap();
         let world = resolve.select_world(&[package], Some("driver")).unwrap();
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();

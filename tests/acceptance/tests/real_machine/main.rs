@@ -2,25 +2,29 @@
 //!
 //! `cargo xtask test` builds the image that they are started from, and tells where this machine cannot run them.
 
+mod cloud;
+mod traces;
+
 use acceptance::tests_with_clients;
 
 /// All tests here have this in their names, by which they are skipped where they cannot run.
 mod real_machine {
-    use std::collections::BTreeSet;
     use std::fs;
-    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::io::Read as _;
     use std::net::{SocketAddr, TcpStream};
-    use std::path::{Path, PathBuf};
-    use std::process::{Child, Command, Stdio};
-    use std::time::{Duration, Instant};
+    use std::path::Path;
+    use std::process::Command;
+    use std::time::Duration;
 
     use acceptance::client::Client;
-    use acceptance::real::{RealLab, patience, public_address};
+    use acceptance::real::RealLab;
     use acceptance::{OPTIONS, Outcome, program, signal};
     use real_machine::Kind;
     use rustix::process::Signal;
 
     use super::tests_with_clients;
+    use crate::cloud::Cloud;
+    use crate::traces::{Traces, wait_for};
 
     tests_with_clients!(
         docker_machine_client,
@@ -401,273 +405,5 @@ mod real_machine {
             .arg(Path::new(&image).parent().unwrap());
         assert!(check.status().unwrap().success());
         traces.vanish(|_| false);
-    }
-
-    /// Waits until something is so that a machine does by itself.
-    #[track_caller]
-    fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-        let end = Instant::now() + patience();
-        while !condition() {
-            assert!(Instant::now() < end, "{what} has not come about");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    /// A cloud with a machine in it, in a process that can be killed.
-    struct Cloud {
-        process: Child,
-        home: tempfile::TempDir,
-    }
-
-    impl Cloud {
-        fn start(image: &Path) -> Self {
-            let mut process = Command::new(program("real-machine"))
-                .arg("cloud")
-                .arg("--cache")
-                .arg(image.parent().unwrap())
-                .args(["--public-address", &public_address(200).to_string()])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let home = tempfile::tempdir().unwrap();
-            let mut create = Command::new("timeout");
-            create
-                .args(["--signal=KILL", "60"])
-                .arg(program("btcloud-host"))
-                .args(["run", "create", "m1"])
-                .args(OPTIONS)
-                .env("HOME", home.path())
-                .env("MACHINE_STORAGE_PATH", home.path().join("store"))
-                .env("XDG_CACHE_HOME", acceptance::cache_directory());
-            let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-            for _ in 0..3 {
-                let line = lines.next().unwrap().unwrap();
-                let (name, value) = line
-                    .trim_start_matches("export ")
-                    .trim_end_matches(';')
-                    .split_once('=')
-                    .unwrap();
-                create.env(name, value.trim_matches('\''));
-            }
-            let cloud = Self { process, home };
-            assert!(
-                create.output().unwrap().status.success(),
-                "{}",
-                cloud.home.path().display()
-            );
-            cloud
-        }
-
-        fn keeper(&self) -> u32 {
-            let processes = Process::all();
-            let own = |process: &&Process| process.parent == self.process.id();
-            processes.iter().find(own).expect("a keeper").id
-        }
-    }
-
-    impl Drop for Cloud {
-        fn drop(&mut self) {
-            // Dropping the pipe ends it if it has not been killed.
-            drop(self.process.stdin.take());
-            let _ = self.process.wait();
-        }
-    }
-
-    struct Process {
-        id: u32,
-        parent: u32,
-        is_dead: bool,
-        namespaces: BTreeSet<String>,
-    }
-
-    impl Process {
-        fn all() -> Vec<Self> {
-            let entries = fs::read_dir("/proc").unwrap().flatten();
-            entries
-                .filter_map(|entry| Self::at(&entry.path()))
-                .collect()
-        }
-
-        fn at(directory: &Path) -> Option<Self> {
-            let id = directory.file_name()?.to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(directory.join("stat")).ok()?;
-            let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-            let is_dead = fields.next() == Some("Z");
-            let parent = fields.next()?.parse().ok()?;
-            let links = |below: &str| {
-                let entries = fs::read_dir(directory.join(below)).into_iter().flatten();
-                let targets = entries
-                    .flatten()
-                    .filter_map(|entry| fs::read_link(entry.path()).ok());
-                let names = targets.map(|target| target.to_string_lossy().into_owned());
-                // Those that descriptors keep count too.
-                names
-                    .filter(|name| name.ends_with(']') && !name.starts_with('/'))
-                    .filter(|name| {
-                        ["mnt:", "net:", "pid:", "cgroup:", "uts:", "ipc:"]
-                            .iter()
-                            .any(|kind| name.starts_with(kind))
-                    })
-                    .collect::<Vec<_>>()
-            };
-            let namespaces = ["ns", "fd"].iter().flat_map(|below| links(below)).collect();
-            Some(Self {
-                id,
-                parent,
-                is_dead,
-                namespaces,
-            })
-        }
-    }
-
-    /// What there is of a laboratory as long as it runs.
-    struct Traces {
-        keeper: u32,
-        processes: BTreeSet<(u32, String)>,
-        namespaces: BTreeSet<String>,
-        groups: Vec<PathBuf>,
-    }
-
-    impl Traces {
-        /// What there is, once that is all that a guest has: only so does a look for what is left find it.
-        fn of(keeper: u32) -> Self {
-            let mut traces = Self::now(keeper);
-            wait_for("a whole guest", || {
-                traces = Self::now(keeper);
-                traces.lacks().is_empty()
-            });
-            traces
-        }
-
-        fn now(keeper: u32) -> Self {
-            let all = Process::all();
-            let mut ids = BTreeSet::from([keeper]);
-            loop {
-                let children = all.iter().filter(|process| ids.contains(&process.parent));
-                let more: BTreeSet<_> = children.map(|process| process.id).collect();
-                if more.is_subset(&ids) {
-                    break;
-                }
-                ids.extend(more);
-            }
-            let own = Process::at(Path::new("/proc/self")).map(|own| own.namespaces);
-            let here = Process::at(&PathBuf::from(format!("/proc/{}", std::process::id())));
-            let ours = own.or(here.map(|own| own.namespaces)).unwrap_or_default();
-            let inside = all.iter().filter(|process| ids.contains(&process.id));
-            let namespaces = inside.flat_map(|process| process.namespaces.clone());
-            Self {
-                keeper,
-                namespaces: namespaces.filter(|name| !ours.contains(name)).collect(),
-                processes: ids
-                    .iter()
-                    .filter_map(|id| Some((*id, start_time(*id)?)))
-                    .collect(),
-                groups: groups(keeper),
-            }
-        }
-
-        /// Of what there are fewer than a guest has.
-        fn lacks(&self) -> Vec<&'static str> {
-            // Those of the laboratory, the router and the guest; a guest of QEMU is one process in them.
-            let (processes, namespaces): (usize, &[(&'static str, usize)]) = match Kind::asked_for()
-            {
-                Kind::Namespaces => (10, &[("mnt:", 3), ("net:", 2), ("pid:", 2), ("cgroup:", 1)]),
-                Kind::Qemu => (5, &[("mnt:", 2), ("net:", 1), ("pid:", 1)]),
-            };
-            let count = |kind| {
-                let names = self.namespaces.iter();
-                names.filter(|name| name.starts_with(kind)).count()
-            };
-            let few = namespaces
-                .iter()
-                .filter(|(kind, least)| count(*kind) < *least);
-            let mut lacks: Vec<_> = few.map(|(kind, _)| *kind).collect();
-            if self.processes.len() < processes {
-                lacks.push("processes");
-            }
-            if self.groups.is_empty() {
-                lacks.push("control groups");
-            }
-            lacks
-        }
-
-        /// What is left of it.
-        fn left(&self) -> Vec<String> {
-            let mut left = Vec::new();
-            for process in Process::all() {
-                // What is dead but not waited for by its parent, which is init's task here, holds nothing any more.
-                if process.is_dead {
-                    continue;
-                }
-                let time = start_time(process.id).unwrap_or_default();
-                if self.processes.contains(&(process.id, time)) {
-                    left.push(format!("process {}", process.id));
-                }
-                for namespace in process.namespaces.intersection(&self.namespaces) {
-                    left.push(format!("namespace {namespace} of process {}", process.id));
-                }
-            }
-            let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-            for mount in mounts.lines() {
-                let is_pinned = self
-                    .namespaces
-                    .iter()
-                    .any(|name| mount.contains(name.as_str()));
-                if is_pinned || mount.contains("/real-machine/") {
-                    left.push(format!("mount {mount}"));
-                }
-            }
-            let groups = groups(self.keeper);
-            left.extend(
-                groups
-                    .iter()
-                    .map(|group| format!("control group {}", group.display())),
-            );
-            left
-        }
-
-        /// Waits until nothing is left but what may be.
-        #[track_caller]
-        fn vanish(&self, may_stay: impl Fn(&str) -> bool) {
-            let end = Instant::now() + Duration::from_secs(15);
-            loop {
-                let mut left = self.left();
-                left.retain(|trace| !may_stay(trace));
-                if left.is_empty() {
-                    return;
-                }
-                assert!(Instant::now() < end, "{left:?}");
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-    }
-
-    fn start_time(process: u32) -> Option<String> {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        stat.rsplit_once(')')?
-            .1
-            .split_whitespace()
-            .nth(19)
-            .map(str::to_owned)
-    }
-
-    /// The control groups of a keeper, wherever they are.
-    fn groups(keeper: u32) -> Vec<PathBuf> {
-        let prefix = format!("real-machine.{keeper}.");
-        let mut found = Vec::new();
-        let mut directories = vec![PathBuf::from("/sys/fs/cgroup")];
-        while let Some(directory) = directories.pop() {
-            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-                if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    continue;
-                }
-                if entry.file_name().to_string_lossy().starts_with(&prefix) {
-                    found.push(entry.path());
-                }
-                directories.push(entry.path());
-            }
-        }
-        found
     }
 }
