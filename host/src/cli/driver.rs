@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use clap_complete::engine::ArgValueCompleter;
 
+use super::early::Early;
 use super::exit::Exit;
 use super::inventory::{self, Completer};
 use super::{Failure, completions};
@@ -27,7 +28,7 @@ pub(super) struct Choice {
     pub(super) driver: Arc<LazyDriver>,
     /// Loaded if its options are needed to understand the arguments.
     pub(super) loaded: Option<Arc<Loaded>>,
-    /// Whether the user named it, and it is not just the built-in one.
+    /// Whether a flag names it: then it is meant for machines that are there too, for which no profile counts.
     is_named: bool,
     /// What the user has written down for new machines and accounts.
     pub(super) profile: Option<Arc<Profile>>,
@@ -42,25 +43,26 @@ impl Choice {
     pub(super) fn of(args: &[OsString]) -> Result<Self, Failure> {
         let words = completions::words(args).map(|words| Arc::new(Words::new(words)));
         let args = words.as_ref().map_or(args, |words| &words.words);
-        let has = |word: &str| args.iter().skip(1).any(|arg| arg == word);
-        let lists = |arg: &OsString| arg.to_str().is_some_and(inventory::is_command);
-        let needs_listable = has("man") || args.iter().skip(1).any(lists);
-        // In `help run create` too.
-        let needs_options = needs_listable
-            || has("run") && has("create")
-            || ["gc", "doctor", "config"].iter().any(|word| has(word));
-        let wants_help = has("help") || has("--help") || has("-h");
-        let profile = match needs_options && !wants_help {
-            true => profile_of(args).map_err(Error::from)?.map(Arc::new),
+        let early = Early::of(args);
+        let needs_listable = match early.path.as_slice() {
+            ["man"] => true,
+            [command] => inventory::is_command(command),
+            _ => false,
+        };
+        let needs_options = match early.path.as_slice() {
+            ["run", "create"] | ["gc" | "doctor"] | ["config", ..] => true,
+            _ => needs_listable,
+        };
+        let profile = match needs_options && !early.wants_help {
+            true => profile_of(&early).map_err(Error::from)?.map(Arc::new),
             false => None,
         };
-        let of_profile = || Some(PathBuf::from(profile.as_ref()?.driver.as_ref()?));
-        let named = early_argument(args, "--driver").or_else(of_profile);
+        let flag = early.value("--driver");
+        let of_profile = || profile.as_ref()?.driver.as_ref();
+        let named = flag.or_else(|| of_profile().map(OsStr::new)).map(Path::new);
         // What has not been installed runs with the account's keys when a command is given, not while it is typed.
-        let is_known = named
-            .as_deref()
-            .is_none_or(|named| installed_name(named).is_some());
-        let driver = match &named {
+        let is_known = named.is_none_or(|named| installed_name(named).is_some());
+        let driver = match named {
             None => builtin::driver(),
             Some(named) => driver_at(named)?,
         };
@@ -75,7 +77,7 @@ impl Choice {
         Ok(Self {
             driver: Arc::new(driver),
             loaded,
-            is_named: named.is_some(),
+            is_named: flag.is_some(),
             profile,
             listable,
             words: words.filter(|_| is_known),
@@ -88,7 +90,7 @@ impl Choice {
         machine: &str,
         made_by: &str,
     ) -> Result<Arc<LazyDriver>, Failure> {
-        if !self.is_named && made_by != builtin::NAME {
+        if !self.is_named {
             return Ok(maker(machine, made_by)?);
         }
         let name = self.driver.loaded()?.name.clone();
@@ -365,10 +367,7 @@ impl Drivers<'_> {
             return Ok(Arc::clone(driver));
         }
         let chosen = &self.choice.driver;
-        let is_chosen = match self.choice.is_named {
-            true => chosen.loaded()?.name == made_by,
-            false => made_by == builtin::NAME,
-        };
+        let is_chosen = self.choice.is_named && chosen.loaded()?.name == made_by;
         let driver = match is_chosen {
             true => Arc::clone(chosen),
             false => maker(machine, made_by)?,
@@ -434,32 +433,12 @@ pub(super) fn read_component(path: &Path) -> Result<Vec<u8>, Failure> {
         .map_err(|e| Failure::new(Exit::Usage, e))
 }
 
-/// The value of a flag, looked up before the arguments can be understood: a driver's options are among them.
-fn early_argument(args: &[OsString], flag: &str) -> Option<PathBuf> {
-    let mut args = args.iter().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.to_str() {
-            Some("--") => return None,
-            Some(text) if text == flag => return args.next().map(PathBuf::from),
-            Some(text) => {
-                let value = text
-                    .strip_prefix(flag)
-                    .and_then(|rest| rest.strip_prefix('='));
-                if let Some(value) = value {
-                    return Some(PathBuf::from(value));
-                }
-            }
-            None => {}
-        }
-    }
-    None
-}
-
 /// The profile that a flag, the environment or the user's own file names, in this order. One of the file that is for another
 /// driver than the one that is named does not count: nobody has asked for it.
-fn profile_of(args: &[OsString]) -> Result<Option<Profile>, profile::Error> {
+fn profile_of(early: &Early<'_>) -> Result<Option<Profile>, profile::Error> {
     let places = Places::of_user();
-    let flag = early_argument(args, "--profile").map(|name| name.to_string_lossy().into_owned());
+    let flag = early.value("--profile");
+    let flag = flag.map(|name| name.to_string_lossy().into_owned());
     let variable = || {
         std::env::var(profile::VARIABLE)
             .ok()
@@ -468,9 +447,9 @@ fn profile_of(args: &[OsString]) -> Result<Option<Profile>, profile::Error> {
     match flag.or_else(variable) {
         Some(name) => places.profile(&name).map(Some),
         None => {
-            let driver = early_argument(args, "--driver");
-            let is_meant = |profile: &Profile| match (&driver, &profile.driver) {
-                (Some(named), Some(of_profile)) => named.as_os_str() == OsStr::new(of_profile),
+            let driver = early.value("--driver");
+            let is_meant = |profile: &Profile| match (driver, &profile.driver) {
+                (Some(named), Some(of_profile)) => named == OsStr::new(of_profile),
                 _ => true,
             };
             Ok(places.default_profile()?.filter(is_meant))

@@ -1,12 +1,12 @@
 //! `btcloud-host driver test FILE`: whether a driver keeps the contract.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
+use super::driver::read_component;
+use super::drivers::required_path;
 use super::exit::Exit;
 use super::{Failure, print};
 use crate::capability::text::clean;
@@ -56,11 +56,7 @@ pub(super) fn command() -> Command {
 
 /// Runs the test and prints what came of it.
 pub(super) fn execute(matches: &ArgMatches) -> Result<(), Failure> {
-    let file = matches.get_one::<PathBuf>("file").cloned();
-    let file = file.unwrap_or_default();
-    let component = fs::read(&file)
-        .with_context(|| format!("cannot read the driver {}", file.display()))
-        .map_err(|e| Failure::new(Exit::Usage, e))?;
+    let component = read_component(required_path(matches, "file")?)?;
     let options = matches.get_many::<(String, String)>("option");
     let settings = Settings {
         options: options.into_iter().flatten().cloned().collect(),
@@ -70,6 +66,7 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<(), Failure> {
         ..Settings::default()
     };
     let report = conformance::run(&component, &settings).map_err(|error| match error {
+        conformance::Error::Options(error) => error.into(),
         conformance::Error::Io(_) => Failure::new(Exit::Failed, error),
         _ => Failure::new(Exit::Usage, error),
     })?;

@@ -565,7 +565,7 @@ fn required_text(matches: &ArgMatches, id: &str) -> String {
     matches.get_one::<String>(id).cloned().unwrap_or_default()
 }
 
-fn required_path<'m>(matches: &'m ArgMatches, id: &str) -> Result<&'m PathBuf, Failure> {
+pub(super) fn required_path<'m>(matches: &'m ArgMatches, id: &str) -> Result<&'m PathBuf, Failure> {
     matches
         .get_one(id)
         .ok_or_else(|| Failure::shown(Exit::Usage))

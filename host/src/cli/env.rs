@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::driver::{Choice, common, store};
@@ -78,38 +79,47 @@ pub(super) fn command() -> Command {
 
 /// Prints.
 pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
-    let given = matches.get_one::<String>("shell").cloned();
-    let name = given.unwrap_or_else(shell_of_user);
+    let given = matches.get_one::<String>("shell");
+    let name = given.cloned().unwrap_or_else(shell_of_user);
     let known = SHELLS.iter().find(|(known, _)| *known == name);
     let shell = known.map_or(Shell::Posix, |(_, shell)| *shell);
-    let machine = matches.get_one::<String>("name");
-    let option = match known {
-        Some(_) if matches.get_one::<String>("shell").is_some() => format!("--shell {name} "),
-        _ => String::new(),
-    };
+    let mut again = vec!["btcloud-host".to_owned(), "env".to_owned()];
+    if let Some(given) = given {
+        again.extend(["--shell".to_owned(), given.clone()]);
+    }
+    let mut lines = Vec::new();
     if matches.get_flag("unset") {
-        for variable in VARIABLES {
-            print(&shell.unset(variable))?;
+        lines.extend(VARIABLES.map(|variable| shell.unset(variable)));
+        again.push("--unset".to_owned());
+    } else {
+        let Some(machine) = matches.get_one::<String>("name") else {
+            return Err(Failure::shown(Exit::Usage));
+        };
+        let store = store(matches)?;
+        let task = Task::quiet(choice, store.clone(), machine, matches)?;
+        let stored = task.stored()?;
+        let url = stored.url()?;
+        let certificates = store.certificates(machine)?;
+        let values = ["1", &url, utf8(&certificates)?, machine];
+        for (variable, value) in VARIABLES.iter().zip(values) {
+            lines.push(shell.set(variable, value)?);
         }
-        return print(&shell.usage(&format!("btcloud-host env {option}--unset")));
+        if matches.get_flag("no-proxy") {
+            let (variable, value) = no_proxy(&stored.ip()?.to_string());
+            lines.push(shell.set(variable, &value)?);
+            again.push("--no-proxy".to_owned());
+        }
+        let is_given = matches.value_source("storage-path") == Some(ValueSource::CommandLine);
+        let path = utf8(store.path())?;
+        // A line break would end the comment, and what is after it would be run.
+        if is_given && !path.contains(char::is_control) {
+            again.extend(["--storage-path".to_owned(), shell.word(path)]);
+        }
+        again.push(machine.clone());
     }
-    let Some(machine) = machine else {
-        return Err(Failure::shown(Exit::Usage));
-    };
-    let store = store(matches)?;
-    let task = Task::quiet(choice, store.clone(), machine, matches)?;
-    let stored = task.stored()?;
-    let url = stored.url()?;
-    let certificates = store.certificates(machine)?;
-    let values = ["1", &url, utf8(&certificates)?, machine];
-    for (variable, value) in VARIABLES.iter().zip(values) {
-        print(&shell.set(variable, value)?)?;
-    }
-    if matches.get_flag("no-proxy") {
-        let (variable, value) = no_proxy(&stored.ip()?.to_string());
-        print(&shell.set(variable, &value)?)?;
-    }
-    print(&shell.usage(&format!("btcloud-host env {option}{machine}")))
+    lines.push(shell.usage(&again.join(" ")));
+    // All at once: half of it would point the client at nothing.
+    print(&lines.join("\n"))
 }
 
 fn utf8(path: &Path) -> Result<&str, Failure> {
@@ -148,18 +158,7 @@ impl Shell {
         Ok(match self {
             Self::Posix => format!("export {variable}=\"{}\"", escaped(value, "\\\"$`", '\\')),
             Self::Fish => format!("set -gx {variable} \"{}\";", escaped(value, "\\\"$", '\\')),
-            Self::Power => {
-                // Typographic quotation marks end a string too.
-                let quotes = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'];
-                let mut quoted = String::new();
-                for c in value.chars() {
-                    quoted.push(c);
-                    if quotes.contains(&c) {
-                        quoted.push(c);
-                    }
-                }
-                format!("$Env:{variable} = '{quoted}'")
-            }
+            Self::Power => format!("$Env:{variable} = {}", quoted_for_powershell(value)),
             Self::Cmd => {
                 if value.contains(['"', '%', '\n', '\r']) {
                     let error = anyhow::anyhow!(
@@ -173,6 +172,18 @@ impl Shell {
                 format!("SET \"{variable}={value}\"")
             }
         })
+    }
+
+    /// A word of a command, in quotes if it needs any.
+    fn word(self, text: &str) -> String {
+        let is_plain = |c: char| c.is_alphanumeric() || "-_./".contains(c);
+        match self {
+            _ if text.chars().all(is_plain) => text.to_owned(),
+            Self::Posix => format!("'{}'", text.replace('\'', "'\\''")),
+            Self::Fish => format!("'{}'", escaped(text, "'\\", '\\')),
+            Self::Power => quoted_for_powershell(text),
+            Self::Cmd => format!("\"{text}\""),
+        }
     }
 
     fn unset(self, variable: &str) -> String {
@@ -197,6 +208,20 @@ impl Shell {
             ),
         }
     }
+}
+
+/// A text between single quotes. Typographic ones end it too, so that each of them is doubled.
+fn quoted_for_powershell(text: &str) -> String {
+    const QUOTES: [char; 5] = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'];
+    let mut quoted = "'".to_owned();
+    for c in text.chars() {
+        if QUOTES.contains(&c) {
+            quoted.push(c);
+        }
+        quoted.push(c);
+    }
+    quoted.push('\'');
+    quoted
 }
 
 /// The text with `escape` before each of the special characters.

@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
 use super::driver::{Choice, common, flags, profile, store};
+use super::each::each;
 use super::exit::Exit;
 use super::report::Report;
 use super::{Failure, print, print_json, warn};
@@ -51,9 +52,11 @@ pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failu
     let flags = flags(driver.options(Some(OptionScope::Account)), matches);
     let report = Arc::new(Report::new(matches.get_flag("verbose")));
     let cancel = super::cancel_on_signals(|| ());
-    let surroundings = Surroundings::of_process(report, cancel).with_profile(driver.profile());
+    let surroundings =
+        Surroundings::of_process(report.clone(), cancel.clone()).with_profile(driver.profile());
     let account = Account::new(Arc::clone(&driver.driver), surroundings, &flags)?;
-    let wanted: Vec<&String> = matches.get_many("remove").into_iter().flatten().collect();
+    let wanted = matches.get_many("remove").into_iter().flatten();
+    let wanted: Vec<String> = wanted.cloned().collect();
 
     let known = ids(&store(matches)?, wanted.is_empty())?;
     let mut found = account.survey()?;
@@ -64,33 +67,31 @@ pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failu
     if wanted.is_empty() {
         return list(&found);
     }
-    let mut chosen = Vec::new();
-    for id in wanted {
-        let machine = found.iter().find(|machine| machine.id == *id);
-        let unknown = || Failure {
-            hint: Some("`btcloud-host gc` lists the ids".to_owned()),
-            ..Failure::new(
-                Exit::Usage,
-                anyhow::anyhow!(
-                    "nothing was found of a machine with the id {id} that this store does not know"
-                ),
-            )
-        };
-        chosen.push(machine.ok_or_else(unknown)?);
+    if let Some(id) = wanted.iter().find(|id| machine_of(&found, id).is_none()) {
+        return Err(unknown(id));
     }
-    let mut last_failure = None;
-    for machine in chosen {
-        match account.machine(machine).change(Change::Remove) {
-            Ok(()) => print(&format!("Removed {} ({})", machine.name, machine.id))?,
-            Err(error) => {
-                let failure = Failure::from(error);
-                if let Some(earlier) = last_failure.replace(failure) {
-                    Failure::show(&earlier);
-                }
-            }
-        }
+    // One after the other: what is listed of two machines may be one thing that they share.
+    let work = |id: &str| {
+        let machine = machine_of(&found, id).ok_or_else(|| unknown(id))?;
+        account.machine(machine).change(Change::Remove)?;
+        Ok(format!("Removed {} ({id})", machine.name))
+    };
+    let tell = |_: &str, line: String| print(&line);
+    each(&wanted, 1, &cancel, &report, &work, &tell)
+}
+
+fn machine_of<'f>(found: &'f [Found], id: &str) -> Option<&'f Found> {
+    found.iter().find(|machine| machine.id == id)
+}
+
+fn unknown(id: &str) -> Failure {
+    let error = anyhow::anyhow!(
+        "nothing was found of a machine with the id {id} that this store does not know"
+    );
+    Failure {
+        hint: Some("`btcloud-host gc` lists the ids".to_owned()),
+        ..Failure::new(Exit::Usage, error)
     }
-    last_failure.map_or(Ok(()), Err)
 }
 
 /// The ids of the store's machines. One that cannot be read is warned of, or an error: its machine could be among those

@@ -8,6 +8,7 @@ mod driver;
 mod driver_test;
 mod drivers;
 mod each;
+mod early;
 mod env;
 pub mod examples;
 mod exit;
@@ -35,6 +36,7 @@ use crate::capability::clock::Cancel;
 use crate::capability::text::clean;
 use crate::contract::State;
 use exit::Exit;
+use provision::Purpose;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -94,8 +96,10 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
     };
     match matches.subcommand() {
         Some(("run", matches)) => run::execute(&driver, matches),
-        Some(("provision", matches)) => provision::execute(&driver, matches, false),
-        Some(("regenerate-certs", matches)) => provision::execute(&driver, matches, true),
+        Some(("provision", matches)) => provision::execute(&driver, matches, Purpose::Engine),
+        Some(("regenerate-certs", matches)) => {
+            provision::execute(&driver, matches, Purpose::NewCertificates)
+        }
         Some(("ssh", matches)) => ssh::execute(&driver, matches),
         Some(("scp", matches)) => ssh::copy(&driver, matches),
         Some(("ls", matches)) => ls::execute(&driver, matches),
@@ -195,7 +199,7 @@ impl Failure {
             );
         }
         if let Some(hint) = &self.hint {
-            text.push_str(&format!("  hint: {hint}\n"));
+            text.push_str(&format!("  hint: {}\n", clean(hint, 16 * 1024)));
         }
         drop(io::stderr().write_all(text.as_bytes()));
     }

@@ -1,5 +1,6 @@
 //! `btcloud-host provision NAME`, and what `run create` does after the creation: a machine becomes a Docker host.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,14 +8,13 @@ use clap::builder::FalseyValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::driver::{Choice, common, store};
+use super::each::each;
 use super::exit::Exit;
 use super::report::Report;
-use super::run::{lock, machine_name};
+use super::run::{Task, machine_name};
 use super::{Failure, cancel_on_signals, print};
 use crate::capability::clock::Cancel;
-use crate::machine::{
-    Engine, EngineOptions, Error, INSTALL_URL, Machine, Store, Surroundings, is_machine_name,
-};
+use crate::machine::{Engine, EngineOptions, Error, INSTALL_URL, Machine, Store, is_machine_name};
 use crate::provision::{self, Provisioned, SSH_PATIENCE, Wishes};
 
 /// What `run create` is to do about the engine.
@@ -102,8 +102,24 @@ pub(super) fn arguments() -> Vec<Arg> {
             "tls-san",
             "NAME",
             "A further name or address in the engine's certificate; can be given more than once",
-        ),
+        )
+        .value_parser(certificate_name),
     ]
+}
+
+/// A name or address as it stands in a certificate. It is checked here, since it is stored with the machine: it would stand in
+/// the way of each later attempt.
+fn certificate_name(text: &str) -> Result<String, &'static str> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    if !text.is_ascii() {
+        return Err("a name in a certificate is ASCII; write it in Punycode");
+    }
+    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err("a name in a certificate has no spaces"),
+    }
 }
 
 /// What the flags say.
@@ -158,47 +174,72 @@ fn name() -> Arg {
         .help("The machine's name; several are done one after the other")
 }
 
-/// Runs either.
+/// What provisioning is for, which decides what is told if it fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// That the machine becomes a Docker host.
+    Engine,
+    /// That a Docker host has a new certificate.
+    NewCertificates,
+}
+
+/// Runs `btcloud-host provision` or `btcloud-host regenerate-certs`.
 pub(super) fn execute(
-    driver: &Choice,
+    choice: &Choice,
     matches: &ArgMatches,
-    new_certificates: bool,
+    purpose: Purpose,
 ) -> Result<(), Failure> {
-    let names: Vec<_> = matches
-        .get_many::<String>("name")
+    let names: Vec<String> = matches
+        .get_many("name")
         .into_iter()
         .flatten()
+        .cloned()
         .collect();
     if let Some(name) = names.iter().find(|name| !is_machine_name(name)) {
-        return Err(Error::Name((*name).clone()).into());
+        return Err(Error::Name(name.clone()).into());
     }
     let store = store(matches)?;
-    let report = Arc::new(Report::new(matches.get_flag("verbose")));
+    let report = Report::new(matches.get_flag("verbose"));
     let cancel = cancel_on_signals(|| ());
-    for name in names {
-        let _lock = match store.contains(name) {
-            true => Some(lock(&store, name, &cancel, &report)?),
-            // What follows tells that there is none.
-            false => None,
+    let is_one = names.len() == 1;
+    let work = |name: &str| {
+        let task = Task {
+            choice,
+            store: store.clone(),
+            cancel: cancel.clone(),
+            report: Arc::new(if is_one {
+                report.alone()
+            } else {
+                report.lane(name)
+            }),
+            json: false,
+            name: name.to_owned(),
         };
-        let (record, made_by) = store.load(name)?;
-        let surroundings = Surroundings::of_process(report.clone(), cancel.clone());
-        let machine = Machine::new(driver.for_machine(name, &made_by)?, surroundings, record);
-        let wishes = Wishes {
-            engine: store.engine(name)?,
-            driver_name: made_by,
-            new_certificates,
-            ssh_patience: ssh_patience(matches),
-        };
-        let provisioned = run(&machine, &wishes, &report, &cancel)?;
-        print(&format!(
-            "{name} runs Docker {} at {} on {}",
-            provisioned.version,
-            machine.engine_url()?,
-            provisioned.system
-        ))?;
-    }
-    Ok(())
+        provision(&task, ssh_patience(matches), purpose)
+    };
+    let tell = |_: &str, line: String| print(&line);
+    each(&names, 1, &cancel, &report, &work, &tell)
+}
+
+/// Provisions one machine of the store, and tells what it is now.
+fn provision(task: &Task<'_>, ssh_patience: Duration, purpose: Purpose) -> Result<String, Failure> {
+    let name = &task.name;
+    let _lock = task.lock()?;
+    let (_, made_by) = task.store.load(name)?;
+    let machine = task.stored()?;
+    let wishes = Wishes {
+        engine: task.store.engine(name)?,
+        driver_name: made_by,
+        new_certificates: purpose == Purpose::NewCertificates,
+        ssh_patience,
+    };
+    let provisioned = run(&machine, &wishes, &task.report, &task.cancel)?;
+    Ok(format!(
+        "{name} runs Docker {} at {} on {}",
+        provisioned.version,
+        machine.engine_url()?,
+        provisioned.system
+    ))
 }
 
 /// Notes that a machine is to become a Docker host.
@@ -218,9 +259,18 @@ pub(super) fn run(
     report.finish();
     provisioned.map_err(|error| {
         let name = machine.name();
-        let next = format!(
-            "`btcloud-host provision {name}` goes on, `btcloud-host run remove {name}` removes it"
-        );
+        let (text, next) = match wishes.new_certificates {
+            true => (
+                format!("the certificate of \"{name}\" was not renewed: {error}"),
+                format!("`btcloud-host regenerate-certs {name}` tries again"),
+            ),
+            false => (
+                format!("the machine \"{name}\" is there, but not set up: {error}"),
+                format!(
+                    "`btcloud-host provision {name}` goes on, `btcloud-host run remove {name}` removes it"
+                ),
+            ),
+        };
         let hint = match error.hint() {
             Some(hint) => format!("{hint}; then {next}"),
             None => next,
@@ -229,7 +279,6 @@ pub(super) fn run(
             true => Exit::Interrupted,
             false => Exit::Failed,
         };
-        let text = format!("the machine \"{name}\" is there, but not set up: {error}");
         Failure {
             hint: Some(hint),
             ..Failure::new(exit, anyhow::Error::msg(text))

@@ -48,6 +48,8 @@ const OPERATIONS: [(&str, &str, bool); 10] = [
         "Tell the state of a machine, from the cloud",
         true,
     ),
+    ("ip", "Print the address of a machine", true),
+    ("url", "Print the URL of a machine's Docker engine", true),
     ("ip", "Tell the address of a machine", true),
     (
         "url",
@@ -297,17 +299,6 @@ impl Several<'_> {
     }
 }
 
-/// Has a machine for itself, and says so if it has to wait for that.
-pub(super) fn lock(
-    store: &Store,
-    name: &str,
-    cancel: &Cancel,
-    report: &Report,
-) -> Result<Lock, Failure> {
-    let waiting = |line: &str| report.log(Level::Info, line);
-    Ok(store.lock(name, cancel, &waiting)?)
-}
-
 /// A machine that was made.
 struct Created {
     machine: Machine,
@@ -346,8 +337,11 @@ impl<'t> Task<'t> {
         })
     }
 
-    fn lock(&self) -> Result<Lock, Failure> {
-        lock(&self.store, &self.name, &self.cancel, &self.report)
+    /// Has the machine for this process, and says so if that has to be waited for.
+    pub(super) fn lock(&self) -> Result<Lock, Failure> {
+        let name = &self.name;
+        let waiting = |line: &str| self.report.log(Level::Info, line);
+        Ok(self.store.lock(name, &self.cancel, &waiting)?)
     }
 
     fn machine(&self, driver: Arc<LazyDriver>, record: Record) -> Machine {
@@ -386,10 +380,7 @@ impl<'t> Task<'t> {
         let record = machine.new_record();
         self.store
             .create(&self.name, &record, &loaded.name, &wanted.engine)?;
-        let _lock = self.lock()?;
-        if wanted.provision {
-            provision::mark(&self.store, &self.name)?;
-        }
+        let _lock = self.begin(wanted).inspect_err(|_| self.forget())?;
         if let Err(error) = machine.create() {
             self.report.finish();
             let is_undone = !matches!(
@@ -399,8 +390,8 @@ impl<'t> Task<'t> {
                     ..
                 }
             );
-            if is_undone && let Err(e) = self.store.remove(&self.name) {
-                warn(&e.to_string());
+            if is_undone {
+                self.forget();
             }
             return Err(error.into());
         }
@@ -418,6 +409,22 @@ impl<'t> Task<'t> {
             }
             false => None,
         };
+    /// Prepares what the store has of a new machine, before anything is made in the cloud.
+    fn begin(&self, wanted: &Wanted) -> Result<Lock, Failure> {
+        let lock = self.lock()?;
+        if wanted.provision {
+            provision::mark(&self.store, &self.name)?;
+        }
+        Ok(lock)
+    }
+
+    /// Takes a machine out of the store of which nothing is in the cloud.
+    fn forget(&self) {
+        if let Err(e) = self.store.remove(&self.name) {
+            warn(&e.to_string());
+        }
+    }
+
         Ok(Created {
             machine,
             provisioned,

@@ -1,5 +1,6 @@
 //! The methods of a driver, `RPCServerDriver` in `libmachine/drivers/rpc/server_driver.go`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,9 +107,7 @@ impl DriverService {
         ))
     }
 
-    fn set_config_from_flags(&self, argument: Value) -> Result<Reply, Error> {
-        let given = wire::flags_from_gob(argument)
-            .ok_or_else(|| Error::Record("the flags are of an unknown type".to_owned()))?;
+    fn configure(&self, given: &BTreeMap<String, FlagValue>) -> Result<(), Error> {
         let loaded = self.machine.driver().loaded()?;
         let mut flags = Flags::new();
         for spec in &loaded.description.options {
@@ -127,13 +126,21 @@ impl DriverService {
         let master = given.get("swarm-master") == Some(&FlagValue::Bool(true));
         self.machine
             .configure_swarm(master, text("swarm-host"), text("swarm-discovery"));
-        Ok(Reply::empty())
+        Ok(())
     }
 
     fn answer(&self, method: &str, argument: Value) -> Option<Result<Reply, String>> {
         Some(match method {
             "GetURL" => self.url().map(|url| text(&url)),
             "GetState" => self.state().map(int),
+            "SetConfigRaw" => match argument {
+                Value::Bytes(json) => empty(self.machine.load(&json)),
+                _ => Err("SetConfigRaw wants []byte".to_owned()),
+            },
+            "SetConfigFromFlags" => match wire::flags_from_gob(argument) {
+                Some(flags) => empty(self.configure(&flags)),
+                None => Err("SetConfigFromFlags wants *rpcdriver.RPCFlags".to_owned()),
+            },
             "Remove" => {
                 let machine = &self.machine;
                 let removed = machine.exclusively(|| machine.change(Change::Remove));
@@ -142,13 +149,13 @@ impl DriverService {
                 told.map(|()| Reply::empty())
             }
             _ => {
-                let answer = self.other(method, argument)?;
+                let answer = self.other(method)?;
                 answer.map_err(|error| sentence(&error))
             }
         })
     }
 
-    fn other(&self, method: &str, argument: Value) -> Option<Result<Reply, Error>> {
+    fn other(&self, method: &str) -> Option<Result<Reply, Error>> {
         let machine = &self.machine;
         let done = |()| Reply::empty();
         Some(match method {
@@ -163,15 +170,10 @@ impl DriverService {
             "GetVersion" => Ok(int(API_VERSION)),
             "DriverName" => Ok(text(&self.driver_name)),
             "GetCreateFlags" => self.create_flags(),
-            "SetConfigRaw" => match argument {
-                Value::Bytes(json) => machine.load(&json).map(done),
-                _ => Err(Error::Record("it is no text".to_owned())),
-            },
             "GetConfigRaw" => machine.record().map(|record| {
                 let json = record.to_value().to_string();
                 Reply::new(&Type::Bytes, Value::Bytes(json.into_bytes()))
             }),
-            "SetConfigFromFlags" => self.set_config_from_flags(argument),
             "GetMachineName" => Ok(text(&machine.name())),
             "GetIP" => machine.ip().map(|ip| text(&ip.to_string())),
             // rancher-machine's: the address of a machine that has IPv6 only.
@@ -254,6 +256,13 @@ impl Service for DriverService {
             let abandoned = ended.unanswered.iter().any(is_operation);
             self.tell(Event::HungUp { abandoned });
         }
+    }
+}
+
+fn empty(result: Result<(), Error>) -> Result<Reply, String> {
+    match result {
+        Ok(()) => Ok(Reply::empty()),
+        Err(error) => Err(sentence(&error)),
     }
 }
 

@@ -163,9 +163,12 @@ pub fn flags_from_gob(argument: Value) -> Option<BTreeMap<String, FlagValue>> {
     if name != "*rpcdriver.RPCFlags" {
         return None;
     }
-    // An empty map is a zero field, which is not sent.
-    let Some((_, Value::Map(values))) = fields.into_iter().next() else {
-        return Some(BTreeMap::new());
+    let mut fields = fields.into_iter();
+    let values = match fields.find(|(name, _)| **name == *"Values") {
+        // An empty map is a zero field, which is not sent.
+        None => return Some(BTreeMap::new()),
+        Some((_, Value::Map(values))) => values,
+        Some(_) => return None,
     };
     let flag = |(name, value)| match name {
         Value::String(name) => Some((name, FlagValue::from_gob(value)?)),
@@ -224,6 +227,29 @@ mod tests {
             flags.values().any(|flag| matches!(flag, FlagValue::Int(_))),
             "{flags:?}"
         );
+    }
+
+    /// As a client would that knows of more than there is today.
+    #[test]
+    fn the_flags_are_found_by_their_name_among_other_fields() {
+        let argument = flags_to_gob(&BTreeMap::from([("a".to_owned(), FlagValue::Bool(true))]));
+        let Value::Interface(Some(held)) = argument else {
+            panic!("{argument:?}")
+        };
+        let values = held.1.field("Values").unwrap().clone();
+        let rpc_flags = |fields: Vec<(&'static str, Value)>| {
+            flags_from_gob(Value::interface(
+                "*rpcdriver.RPCFlags",
+                Value::Struct(fields.into_iter().map(|(n, v)| (n.into(), v)).collect()),
+            ))
+        };
+        let newer = rpc_flags(vec![("Origin", Value::Int(1)), ("Values", values)]);
+        assert_eq!(newer.unwrap()["a"], FlagValue::Bool(true));
+        assert_eq!(
+            rpc_flags(vec![("Origin", Value::Int(1))]),
+            Some(BTreeMap::new())
+        );
+        assert_eq!(rpc_flags(vec![("Values", Value::Int(1))]), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use rustls::pki_types::pem::PemObject as _;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
+use x509_parser::time::ASN1Time;
 
 use crate::files;
 
@@ -56,6 +57,9 @@ pub enum Error {
     /// The authority's time is over.
     #[error("the certificate authority in {path} is not valid any more", path = .0.display())]
     Expired(PathBuf),
+    /// The authority's time has not begun.
+    #[error("the certificate authority in {path} is not valid yet by this computer's clock", path = .0.display())]
+    NotYetValid(PathBuf),
     /// A certificate cannot be made.
     #[error("a certificate cannot be made: {0}")]
     Making(String),
@@ -69,6 +73,7 @@ impl Error {
                 "move {} away, then run `btcloud-host regenerate-certs NAME` for each machine",
                 path.parent().unwrap_or(path).display()
             )),
+            Self::NotYetValid(_) => Some("set the clock of this computer".to_owned()),
             _ => None,
         }
     }
@@ -127,7 +132,7 @@ impl Files {
         drop(lock);
 
         let mut server_names = vec![ip.to_string(), "localhost".to_owned()];
-        server_names.extend(names.iter().cloned());
+        server_names.extend(names.iter().map(|name| canonical(name)));
         let server = Leaf {
             names: server_names,
             organization: organization.to_owned(),
@@ -209,7 +214,11 @@ impl Authority {
                 "it is not the key of the authority's certificate",
             ));
         }
-        if remaining(&parsed).is_zero() {
+        let now = ASN1Time::now();
+        if parsed.validity().not_before > now {
+            return Err(Error::NotYetValid(cert_path.to_owned()));
+        }
+        if parsed.validity().not_after < now {
             return Err(Error::Expired(cert_path.to_owned()));
         }
         let issuer =
@@ -264,6 +273,12 @@ impl Authority {
         // What cannot be read is made anew.
         check().unwrap_or(false)
     }
+}
+
+/// A name as [`name_of`] reads it from a certificate: an address can be written in several ways.
+fn canonical(name: &str) -> String {
+    name.parse::<IpAddr>()
+        .map_or_else(|_| name.to_owned(), |address| address.to_string())
 }
 
 fn name_of(name: &GeneralName<'_>) -> Option<String> {
@@ -412,6 +427,18 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_the_same_however_it_is_written() {
+        let place = Place::new();
+        let provide = |name: &str| {
+            let names = [name.to_owned()];
+            let provided = place.files().provide(IP, &names, "alice", false);
+            provided.unwrap().certificate
+        };
+        assert_eq!(provide("2001:0db8:0:0::1"), provide("2001:db8::1"));
+        assert_ne!(provide("2001:db8::1"), provide("2001:db8::2"));
+    }
+
+    #[test]
     fn another_address_or_authority_takes_a_new_certificate() {
         let place = Place::new();
         let first = place.provide(false);
@@ -463,20 +490,25 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_whose_time_is_over_is_refused() {
-        let place = Place::new();
-        let key = KeyPair::generate().unwrap();
-        let mut params = params("alice").unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.not_after = (SystemTime::now() - Duration::from_secs(60)).into();
-        place.put("ca.pem", &params.self_signed(&key).unwrap().pem());
-        place.put("ca-key.pem", &key.serialize_pem());
-        let error = place
-            .files()
-            .provide(IP, &[], "alice", false)
-            .err()
-            .unwrap();
-        assert!(matches!(error, Error::Expired(_)), "{error}");
-        assert!(error.hint().unwrap().contains("regenerate-certs"));
+    fn an_authority_whose_time_is_over_or_has_not_begun_is_refused() {
+        let refused = |change: &dyn Fn(&mut CertificateParams)| {
+            let place = Place::new();
+            let key = KeyPair::generate().unwrap();
+            let mut params = params("alice").unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            change(&mut params);
+            place.put("ca.pem", &params.self_signed(&key).unwrap().pem());
+            place.put("ca-key.pem", &key.serialize_pem());
+            let provided = place.files().provide(IP, &[], "alice", false);
+            provided.err().unwrap()
+        };
+        let minute = Duration::from_secs(60);
+        let over = refused(&|params| params.not_after = (SystemTime::now() - minute).into());
+        assert!(matches!(over, Error::Expired(_)), "{over}");
+        assert!(over.hint().unwrap().contains("regenerate-certs"));
+        // Nothing is wrong with such a one: to throw it away would break every machine of the store.
+        let early = refused(&|params| params.not_before = (SystemTime::now() + minute).into());
+        assert!(matches!(early, Error::NotYetValid(_)), "{early}");
+        assert!(early.hint().unwrap().contains("clock"));
     }
 }

@@ -50,6 +50,9 @@ const STEPS: u32 = 4;
 /// Where it is noted that a machine is being provisioned, in its directory.
 const MARK: &str = "unprovisioned";
 
+/// The certificate of a machine's engine, in its directory.
+const SERVER_CERTIFICATE: &str = "server.pem";
+
 /// Why a machine is no Docker host.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -190,7 +193,7 @@ pub fn is_pending(directory: &Path) -> bool {
             .and_then(|m| m.modified())
             .ok()
     };
-    match (changed(MARK), changed("server.pem")) {
+    match (changed(MARK), changed(SERVER_CERTIFICATE)) {
         (None, _) => false,
         (Some(marked), Some(made)) => marked >= made,
         (Some(_), None) => true,
@@ -210,7 +213,10 @@ pub fn provision(
 ) -> Result<Provisioned, Error> {
     let directory = machine.directory();
     let directory = directory.ok_or_else(|| machine::Error::NoPlace(machine.name()))?;
-    mark(&directory)?;
+    // What is set up already counts as such until it is touched: it may be that nobody reaches the machine just now.
+    if !directory.join(SERVER_CERTIFICATE).exists() {
+        mark(&directory)?;
+    }
     let run = Run {
         ssh: Ssh::to(machine)?,
         machine,

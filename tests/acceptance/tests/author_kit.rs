@@ -282,6 +282,7 @@ fn the_command_tells_what_came_of_it() {
     assert!(outcome.fails(2).contains("no option zone"), "{outcome:?}");
     let outcome = driver_test(&[HETZNER, "--endpoint", &url], "");
     assert!(outcome.fails(2).contains("--hetzner-token"), "{outcome:?}");
+    assert!(outcome.stderr.contains("hint: "), "{outcome:?}");
     let outcome = driver_test(&[HETZNER, "--endpoint", "ftp://x/"], "x");
     assert!(
         outcome.fails(2).contains("neither https nor http"),

@@ -415,6 +415,33 @@ fn a_failed_creation_leaves_nothing() {
 }
 
 #[test]
+fn a_creation_that_cannot_begin_leaves_nothing_in_the_store() {
+    let lab = Lab::new();
+    // Something is where the file is to be that is locked.
+    let directory = lab.machine_directory("m1");
+    fs::create_dir_all(directory.join(".lock")).unwrap();
+    let outcome = create(&lab, "m1", &[]);
+    assert!(outcome.fails(1).contains(".lock"), "{outcome:?}");
+    assert!(!directory.exists() && !lab.has_machine("m1"));
+    create(&lab, "m1", &[]).ok();
+}
+
+#[test]
+fn what_a_shared_store_says_cannot_fool_a_terminal() {
+    let lab = Lab::new();
+    create(&lab, "m1", &[]).ok();
+    let mut config = lab.config("m1");
+    config["DriverName"] = "x\u{1b}[2Jy".into();
+    lab.put_config("m1", &config);
+    let outcome = lab.run(&["status", "m1"]);
+    let error = outcome.fails(1);
+    assert!(
+        error.contains("hint: ") && !error.contains('\u{1b}'),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn what_the_cloud_refuses_after_the_check_is_exit_code_1() {
     let lab = Lab::new();
     let invalid =
@@ -666,6 +693,31 @@ fn what_no_store_knows_is_found_and_removed_on_request() {
     assert_eq!(gc(&[]).ok(), nothing);
     lab.run(&["remove", "kept"]).ok();
     assert_eq!(lab.cloud.inventory(), before);
+}
+
+#[test]
+fn what_no_store_knows_stays_if_the_user_stops_before_its_turn() {
+    let lab = Lab::new();
+    let ids = ["m1", "m2"].map(|name| {
+        create(&lab, name, &[]).ok();
+        let id = lab.config(name)["Driver"]["MachineID"].clone();
+        fs::remove_dir_all(lab.machine_directory(name)).unwrap();
+        id.as_str().unwrap().to_owned()
+    });
+    lab.slow_down("destroyVirtualMachine", Duration::from_secs(2));
+    let mut host = lab.command(program("btcloud-host"));
+    host.args(["gc", "--remove", &ids[0], "--remove", &ids[1]])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let host = host.spawn().unwrap();
+    wait_until("the call", || lab.has_called("destroyVirtualMachine"));
+    signal(&host, rustix::process::Signal::INT);
+    let outcome = lab.outcome(host.wait_with_output().unwrap());
+    let told = format!("{}: stopped before anything was done", ids[1]);
+    assert!(outcome.fails(130).contains(&told), "{outcome:?}");
+    // Half a removal helps nobody.
+    assert_eq!(outcome.stdout, format!("Removed m1 ({})\n", ids[0]));
+    assert!(!lab.has_machine("m1") && lab.has_machine("m2"));
 }
 
 #[test]

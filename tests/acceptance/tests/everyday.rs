@@ -234,6 +234,15 @@ fn a_shell_that_reads_env_finds_the_engine() {
             .contains(&format!("export no_proxy=\"localhost,{ip}\"")),
         "{outcome:?}"
     );
+    // The comment is the command that was given.
+    let store = lab.home().join("a store");
+    std::os::unix::fs::symlink(lab.store(), &store).unwrap();
+    let store = store.to_str().unwrap();
+    let outcome = lab.cli(&["env", "--shell", "sh", "--no-proxy", "-s", store, "web-1"]);
+    let comment = format!(
+        "# eval \"$(btcloud-host env --shell sh --no-proxy --storage-path '{store}' web-1)\""
+    );
+    assert!(outcome.ok().ends_with(&comment), "{outcome:?}");
     lab.run(&["stop", "web-1"]).ok();
     assert!(
         lab.cli(&["env", "web-1"])

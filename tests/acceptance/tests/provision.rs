@@ -426,6 +426,86 @@ fn ssh_and_scp_use_the_machines_key_and_address() {
         outcome
             .fails(2)
             .contains("neither of the two is on a machine")
+
+#[test]
+fn everything_after_the_machine_belongs_to_the_remote_command() {
+    let (lab, ip) = made(14);
+    let guest = format!("root@{ip}:22");
+    // The usual profile is for another driver, and would decide if any of these words counted.
+    let config = lab.home().join(".config/btcloud/config.toml");
+    lab.plant(
+        &config,
+        "profile = \"mine\"\n\n[profiles.mine]\ndriver = \"hetzner\"\n",
+    );
+    for command in [
+        "docker network create --driver overlay n",
+        "docker volume create --driver=local v",
+        "docker compose --profile dev config",
+        "docker config ls",
+        "man ls",
+    ] {
+        let words: Vec<_> = ["ssh", "m1"]
+            .into_iter()
+            .chain(command.split(' '))
+            .collect();
+        host(&lab, &[("FAKE_GUEST", guest.as_str())], &words).ok();
+    }
+    // Before it they are this program's.
+    let words = ["ssh", "--driver", "overlay", "m1", "uptime"];
+    let outcome = host(&lab, &[], &words);
+    assert!(outcome.fails(1).contains("overlay"), "{outcome:?}");
+}
+
+#[test]
+fn a_certificate_that_could_not_be_renewed_leaves_a_docker_host() {
+    let (lab, ip) = made(15);
+    let engine = DockerEngine::start(ip, &lab.store(), "m1");
+    host(&lab, &[], &["provision", "m1"]).ok();
+    let denied = "echo 'root@guest: Permission denied (publickey).' >&2; exit 255";
+    let renew = ["regenerate-certs", "m1", "--ssh-timeout", "1"];
+    let outcome = host(&lab, &[("FAKE_GUEST_DETECT", denied)], &renew);
+    let error = outcome.fails(1);
+    assert!(
+        error.contains("the certificate of \"m1\" was not renewed: "),
+        "{error}"
+    );
+    assert!(
+        error.contains("`btcloud-host regenerate-certs m1` tries again"),
+        "{error}"
+    );
+    assert!(!error.contains("remove"), "{error}");
+    let listed = lab.cli(&["ls"]);
+    assert!(!listed.ok().contains("not set up"), "{listed:?}");
+    drop(engine);
+}
+
+#[test]
+fn of_several_each_is_provisioned_once_whatever_becomes_of_the_others() {
+    let (lab, ip) = made(16);
+    let engine = DockerEngine::start(ip, &lab.store(), "m1");
+    let outcome = host(&lab, &[], &["provision", "m2", "m1", "m1"]);
+    assert!(
+        outcome.fails(4).contains("m2: machine \"m2\" not found"),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        outcome.stdout,
+        format!("m1 runs Docker 20.10.24 at tcp://{ip}:2376 on Debian GNU/Linux 12 (bookworm)\n")
+    );
+    drop(engine);
+}
+
+#[test]
+fn a_name_that_no_certificate_can_have_is_refused_before_anything_is_made() {
+    let (lab, _) = lab(17);
+    let refused = host(&lab, &[], &create(&["--tls-san", "b\u{fc}cher.example"]));
+    assert!(
+        refused.fails(2).contains("write it in Punycode"),
+        "{refused:?}"
+    );
+    assert!(lab.cloud.requests().is_empty());
+    assert!(!lab.machine_directory("m1").exists());
+}
     );
     let outcome = host(&lab, &[], &["ssh", "m2"]);
     assert!(outcome.fails(4).contains("machine \"m2\" not found"));

@@ -38,7 +38,10 @@ socket=unix:///var/run/docker.sock
 if systemctl cat docker.socket >/dev/null 2>&1; then
   socket=fd://
 fi
-dockerd=$(command -v dockerd)
+dockerd=$(command -v dockerd) || {
+  echo "dockerd is not there: what was run to install Docker did not install it" >&2
+  exit 1
+}
 put /etc/systemd/system/docker.service.d/10-machine.conf 0644 "[Service]
 ExecStart=
 ExecStart=$dockerd -H tcp://0.0.0.0:$port -H $socket --tlsverify --tlscacert /etc/docker/ca.pem --tlscert /etc/docker/server.pem --tlskey /etc/docker/server-key.pem $arguments
@@ -53,7 +56,7 @@ if command -v ufw >/dev/null && ufw status 2>/dev/null | grep -q '^Status: activ
 fi
 
 systemctl daemon-reload
-systemctl -q enable docker >/dev/null 2>&1
+systemctl -q enable docker >/dev/null
 if [ -n "$changed" ] || ! systemctl -q is-active docker; then
   # Failures of before must not count.
   systemctl reset-failed docker docker.socket 2>/dev/null || true
