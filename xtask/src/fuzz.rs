@@ -46,7 +46,7 @@ const TARGETS: [Target; 5] = [
 /// The crates, besides the targets, whose ways through the code guide the fuzzing. The host brings the sandbox's engine with
 /// it, which is not fuzzed: with it there would be ten times as many ways to look at after each input, and instrumenting it
 /// is half of what a build takes.
-const GUIDING: [&str; 10] = [
+const GUIDING: [&str; 11] = [
     "btcloud_driver",
     "btcloud_host",
     "http",
@@ -54,6 +54,7 @@ const GUIDING: [&str; 10] = [
     "netrpc",
     "properties",
     "serde_json",
+    "serde_json_borrow",
     "ureq",
     "ureq_proto",
     "url",

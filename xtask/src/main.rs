@@ -1,5 +1,4 @@
-//! The project's chores: `cargo xtask demo`, `cargo xtask test`, `cargo xtask lint`, `cargo xtask fuzz`,
-//! `cargo xtask bench`, `cargo xtask build`, `cargo xtask package`, `cargo xtask audit`, `cargo xtask upgrade-set`.
+//! The project's chores; `cargo xtask` lists them.
 //!
 //! Each does all its set-up itself. It uses nothing but the standard library, so that it is built in a second.
 
@@ -23,7 +22,7 @@ const USAGE: &str = "\
 Usage: cargo xtask CHORE
 
   demo   play the life of a machine against a simulated cloud; needs no account. With --real the machine is a Linux
-         of its own, with Docker in it; that takes root on a Debian
+         of its own, with Docker in it; it needs root on a Debian
   test   run every test of the workspace; says what it skips and why
   lint   check formatting and lints
   fuzz   fuzz what is read from outside, each target for 60 s or the seconds given, or one target

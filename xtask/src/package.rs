@@ -305,7 +305,7 @@ pub(crate) fn check_root() -> Result<()> {
     }
     let user = output(Command::new("id").arg("-u"))?;
     if user.trim() != "0" {
-        return Err("that takes root".to_owned());
+        return Err("it needs root".to_owned());
     }
     output(Command::new("unshare").args(["--mount", "--propagation", "private", "true"]))
         .map(drop)

@@ -26,7 +26,7 @@ const NAME: &str = "btcloud-host";
 pub(super) fn commands() -> [Command; 2] {
     [
         Command::new("completions")
-            .about("Print what has a shell complete commands, options and the names of machines")
+            .about("Print the completion script for a shell")
             .arg(
                 Arg::new("shell")
                     .value_name("SHELL")

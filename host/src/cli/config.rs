@@ -19,12 +19,12 @@ use crate::machine::{Configured, Flag, Origin, Surroundings};
 const MAX_VALUE: usize = 60;
 
 const DETAILS: &str = "\
-A flag goes before the environment, that before a profile, and that before the default. A profile is used where it is named, \
-by --profile, by BTCLOUD_PROFILE, or by `profile = \"NAME\"` in config.toml:
+Precedence: flag, environment variable, profile, default. A profile is used only if it is named: by --profile, by \
+BTCLOUD_PROFILE, or by `profile = \"NAME\"` in config.toml:
 
   $XDG_CONFIG_HOME/btcloud/config.toml   tables [profiles.NAME], with the options without the driver's name
   ~/.cmk/config                          CloudMonkey's: NAME or cmk:NAME; `cmk:` is its current one
-  ~/.cloudstack.ini                      that of the client cs: NAME or cs:NAME; `cs:` is its current one
+  ~/.cloudstack.ini                      that of the client cs, or $CLOUDSTACK_CONFIG: NAME or cs:NAME; `cs:` is its current one
 
 Machines that are there keep the account that made them, whatever the profile.";
 
@@ -38,13 +38,13 @@ pub(super) fn command(driver: &Choice) -> Command {
             Arg::new("json")
                 .long("json")
                 .action(ArgAction::SetTrue)
-                .help("Answer in JSON"),
+                .help("Print JSON"),
         )
         .args_override_self(true)
         .next_help_heading(driver.heading())
         .args(driver.arguments(None));
     Command::new("config")
-        .about("Show what is configured")
+        .about("Show the effective configuration")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .args(common())

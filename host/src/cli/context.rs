@@ -130,7 +130,8 @@ fn field(key: &str, value: &Path) -> OsString {
 
 /// Calls the client.
 fn docker(arguments: impl IntoIterator<Item = OsString>) -> Result<Output, Failure> {
-    let output = Process::new("docker").args(arguments).output();
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let output = Process::new("docker").args(&arguments).output();
     let output = output.map_err(|e| {
         let hint = (e.kind() == io::ErrorKind::NotFound)
             .then(|| "install Docker's client, or use `btcloud-host env`".to_owned());
@@ -144,7 +145,12 @@ fn docker(arguments: impl IntoIterator<Item = OsString>) -> Result<Output, Failu
         return Ok(output);
     }
     let said = clean(String::from_utf8_lossy(&output.stderr).trim(), 2_000);
-    let error = anyhow::anyhow!("docker did not do it: {said}");
+    let command: Vec<_> = arguments
+        .iter()
+        .take(2)
+        .map(|a| a.display().to_string())
+        .collect();
+    let error = anyhow::anyhow!("`docker {}` failed: {said}", command.join(" "));
     Err(Failure::new(Exit::Failed, error))
 }
 

@@ -32,7 +32,7 @@ The exit code is 1 if something does not work.";
 /// The command.
 pub(super) fn command(driver: &Choice) -> Command {
     Command::new("doctor")
-        .about("Look whether all is there that machines need: the store, the plugin, the way to the cloud, the keys")
+        .about("Check the store, the plugin, the connection to the cloud and the keys")
         .after_help(DETAILS)
         .args(common())
         .arg(profile())
@@ -40,7 +40,7 @@ pub(super) fn command(driver: &Choice) -> Command {
             Arg::new("json")
                 .long("json")
                 .action(ArgAction::SetTrue)
-                .help("Answer in JSON"),
+                .help("Print JSON"),
         )
         .args_override_self(true)
         .next_help_heading(driver.heading())

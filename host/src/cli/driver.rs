@@ -395,13 +395,13 @@ pub(super) fn common() -> [Arg; 3] {
             .global(true)
             .value_name("NAME|FILE")
             .value_parser(value_parser!(PathBuf))
-            .help("An installed driver, or a driver's component [default: the driver that made the machine, or for a new one the built-in driver of BT Cloud Compute]"),
+            .help("Installed driver or component file [default: the driver that made the machine; otherwise the profile's, or btcloud]"),
         Arg::new("verbose")
             .short('v')
             .long("verbose")
             .global(true)
             .action(ArgAction::SetTrue)
-            .help("Tell more of what happens"),
+            .help("Print each API call and more detail"),
     ]
 }
 
@@ -464,7 +464,7 @@ pub(super) fn profile() -> Arg {
         .value_name("NAME")
         .env(profile::VARIABLE)
         .hide_env_values(true)
-        .help("The profile that has the options that are not given; see `btcloud-host config show --help`")
+        .help("Profile to read options from; see `btcloud-host config show --help`")
 }
 
 /// The flag of a driver's option.

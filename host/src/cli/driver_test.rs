@@ -39,7 +39,7 @@ pub(super) fn command() -> Command {
             Arg::new("endpoint")
                 .long("endpoint")
                 .value_name("URL")
-                .help("A cloud in which machines may be made, as the driver's first option of the kind endpoint"),
+                .help("Also test against this cloud, as the driver's first endpoint option; machines are created and removed there"),
         )
         .arg(
             Arg::new("option")
@@ -86,8 +86,8 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<(), Failure> {
     }
     let (failed, all) = (report.failed().count(), report.checks.len());
     if failed > 0 {
-        let error = anyhow::anyhow!("the driver does not do what {failed} of {all} checks ask for");
+        let error = anyhow::anyhow!("the driver fails {failed} of {all} checks");
         return Err(Failure::new(Exit::Failed, error));
     }
-    print(&format!("The driver does what all {all} checks ask for"))
+    print(&format!("The driver passes all {all} checks"))
 }

@@ -27,7 +27,7 @@ pub(super) fn command() -> Command {
         Arg::new("json")
             .long("json")
             .action(ArgAction::SetTrue)
-            .help("Answer in JSON")
+            .help("Print JSON")
     };
     Command::new("driver")
         .about("Install third-party drivers, see what they may do, and test one")

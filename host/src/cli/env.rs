@@ -67,13 +67,13 @@ pub(super) fn command() -> Command {
                 .long("unset")
                 .action(ArgAction::SetTrue)
                 .conflicts_with("no-proxy")
-                .help("Print what takes the variables back"),
+                .help("Print commands that unset the variables"),
         )
         .arg(
             Arg::new("no-proxy")
                 .long("no-proxy")
                 .action(ArgAction::SetTrue)
-                .help("Have the machine's address go around a proxy, by NO_PROXY"),
+                .help("Add the machine's address to NO_PROXY"),
         )
 }
 

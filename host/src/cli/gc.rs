@@ -15,7 +15,7 @@ use crate::contract::OptionScope;
 use crate::machine::{Account, Change, Error, Found, Store, Surroundings};
 
 const ABOUT: &str =
-    "List what the cloud has of machines that this store does not know, and remove it on request";
+    "Find cloud resources of machines that this store does not know, and remove them on request";
 
 const DETAILS: &str = "\
 A machine that another computer or another store manages looks just like one that was forgotten: nothing is removed unless \
@@ -40,7 +40,7 @@ pub(super) fn command(driver: &Choice) -> Command {
                 .long("json")
                 .action(ArgAction::SetTrue)
                 .conflicts_with("remove")
-                .help("Answer in JSON"),
+                .help("Print JSON"),
         )
         .args_override_self(true)
         .next_help_heading(driver.heading())

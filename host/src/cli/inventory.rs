@@ -45,11 +45,10 @@ const SHORT: [(&str, &str); 4] = [
 ];
 
 const DETAILS: &str = "\
-What there is can depend on other options: that of templates on the zone and the project. They are taken from flags, the \
-environment or a profile. If no zone is given, the only one is taken.
+What is listed can depend on other options: templates on the zone and the project. They are taken from flags, the environment \
+or a profile. If no zone is given and there is only one, that one is used.
 
-Filters are name=REGEX, id=ID and those of the table's columns, such as type=Isolated. Those of one kind widen each other, \
-those of different kinds narrow.";
+Filters are name=REGEX, id=ID and those of the table's columns, such as type=Isolated.";
 
 /// Whether a word is one of these commands.
 pub(super) fn is_command(word: &str) -> bool {
@@ -62,7 +61,7 @@ pub(super) fn commands(driver: &Choice) -> Vec<Command> {
         .iter()
         .map(|(name, about)| Command::new(*name).about(*about));
     let any = Command::new("candidates")
-        .about("List what can be named in an option, or the options for which that can be listed")
+        .about("List the values that an option accepts, or the options that have such a list")
         .arg(
             Arg::new("option")
                 .value_name("OPTION")
@@ -77,11 +76,11 @@ pub(super) fn commands(driver: &Choice) -> Vec<Command> {
 /// What all of them have.
 fn complete(command: Command, driver: &Choice) -> Command {
     command
-        .after_help(DETAILS)
+        .after_help(format!("{DETAILS} {}", listing::COMBINED))
         .args(common())
         .arg(profile())
         .args(listing::arguments(
-            "Names only",
+            "Print names only",
             "30",
             "How long the cloud may take to answer",
         ))
@@ -207,7 +206,7 @@ fn of_option<'c>(
 
 fn not_listed(message: &str) -> Failure {
     Failure {
-        hint: Some("`btcloud-host candidates` tells for which options there is a list".to_owned()),
+        hint: Some("`btcloud-host candidates` lists the options that have such a list".to_owned()),
         ..Failure::new(Exit::Usage, anyhow::Error::msg(message.to_owned()))
     }
 }

@@ -8,6 +8,10 @@ use regex_lite::Regex;
 use super::Failure;
 use super::exit::Exit;
 
+/// How filters go together, for the help.
+pub(super) const COMBINED: &str = "\
+Filters with the same key are alternatives (OR); filters with different keys must all match (AND).";
+
 /// The arguments: `quiet` and `timeout` are the help for those of that name, `seconds` is how long to wait without one.
 pub(super) fn arguments(
     quiet: &'static str,
@@ -38,7 +42,7 @@ pub(super) fn arguments(
             .value_name("FORMAT")
             .value_parser(["table", "json"])
             .default_value("table")
-            .help("How to tell it"),
+            .help("Output format"),
     ]
 }
 

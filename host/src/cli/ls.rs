@@ -1,4 +1,4 @@
-//! `btcloud-host ls`: the machines of the store, and how they do.
+//! `btcloud-host ls`: the machines in the store and their state.
 
 use std::sync::Arc;
 
@@ -25,20 +25,19 @@ const MAX_ERROR: usize = 300;
 const MAX_HINTS: usize = 5;
 
 const DETAILS: &str = "\
-Each account is asked once, all of them at the same time. What is wrong with one machine or endpoint is told in its rows, \
-and the exit code is 0 all the same.
+Each account is asked once, all of them at the same time. An error of one machine or endpoint is shown in its rows, and the \
+exit code is 0 all the same.
 
-Filters are driver=NAME, state=STATE, name=REGEX and label=KEY=VALUE. Those of one kind widen each other, those of \
-different kinds narrow.";
+Filters are driver=NAME, state=STATE, name=REGEX and label=KEY=VALUE.";
 
 /// The command.
 pub(super) fn command() -> Command {
     Command::new("ls")
-        .about("List the machines of the store, and how they do")
-        .after_help(DETAILS)
+        .about("List the machines in the store and their state")
+        .after_help(format!("{DETAILS} {}", listing::COMBINED))
         .args(common())
         .args(listing::arguments(
-            "Names only; nobody is asked unless a filter is for the state",
+            "Print names only, without calling the cloud unless a state filter is given",
             "10",
             "How long the clouds may take to answer",
         ))

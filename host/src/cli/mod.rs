@@ -41,11 +41,12 @@ use provision::Purpose;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    the operation failed
-  2    the command line or an option is wrong; nothing was changed
+  1    failed (a failed creation was undone, or the error lists what is left;
+       if only setting up Docker failed, the machine stays)
+  2    wrong command line or option; nothing was changed
   3    the check before a creation failed; nothing was changed
-  4    there is no such machine, in the store or in the cloud
-  130  interrupted; what had been begun was undone, or the error tells what is left";
+  4    no such machine, in the store or in the cloud
+  130  interrupted (a creation was undone as for 1)";
 
 /// Runs the command line and tells how the process shall end.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {

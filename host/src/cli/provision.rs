@@ -151,7 +151,7 @@ pub(super) fn wanted(matches: &ArgMatches) -> Wanted {
 /// The command `provision`.
 pub(super) fn command() -> Command {
     Command::new("provision")
-        .about("Set up Docker on a machine, or go on with that")
+        .about("Set up Docker on a machine, or resume an interrupted set-up")
         .args(common())
         .arg(name())
         .arg(ssh_timeout())

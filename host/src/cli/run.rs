@@ -29,7 +29,7 @@ const OPERATIONS: [(&str, &str, bool); 10] = [
     ("start", "Start a machine, and wait until it runs", false),
     (
         "stop",
-        "Stop a machine in the orderly way, and wait until it has stopped",
+        "Shut a machine down, and wait until it has stopped",
         false,
     ),
     (
@@ -45,20 +45,14 @@ const OPERATIONS: [(&str, &str, bool); 10] = [
     ),
     (
         "status",
-        "Tell the state of a machine, from the cloud",
+        "Print the state of a machine, from the cloud",
         true,
     ),
     ("ip", "Print the address of a machine", true),
     ("url", "Print the URL of a machine's Docker engine", true),
-    ("ip", "Tell the address of a machine", true),
-    (
-        "url",
-        "Tell the URL of the Docker engine on a machine",
-        true,
-    ),
     (
         "inspect",
-        "Show what is stored of a machine, in JSON; it holds no secret",
+        "Print a machine's configuration as JSON, without secrets",
         false,
     ),
 ];
@@ -92,7 +86,7 @@ pub(super) fn command(driver: &Choice) -> Command {
                         .long("count")
                         .value_name("NUMBER")
                         .value_parser(value_parser!(u16).range(1..=1_000))
-                        .help("So many machines, called NAME-1, NAME-2 and so on"),
+                        .help("Create this many machines: NAME-1, NAME-2, …"),
                 )
                 .arg(parallel())
                 .arg(
@@ -100,7 +94,7 @@ pub(super) fn command(driver: &Choice) -> Command {
                         .short('q')
                         .long("quiet")
                         .action(ArgAction::SetTrue)
-                        .help("Tell nothing but what goes wrong"),
+                        .help("Print only warnings and errors"),
                 )
                 .arg(profile())
                 .args_override_self(true)
@@ -133,7 +127,7 @@ pub(super) fn operation(name: &'static str) -> Command {
             Arg::new("json")
                 .long("json")
                 .action(ArgAction::SetTrue)
-                .help("Answer in JSON"),
+                .help("Print JSON"),
         ),
         false => command,
     }
@@ -409,6 +403,12 @@ impl<'t> Task<'t> {
             }
             false => None,
         };
+        Ok(Created {
+            machine,
+            provisioned,
+        })
+    }
+
     /// Prepares what the store has of a new machine, before anything is made in the cloud.
     fn begin(&self, wanted: &Wanted) -> Result<Lock, Failure> {
         let lock = self.lock()?;
@@ -423,12 +423,6 @@ impl<'t> Task<'t> {
         if let Err(e) = self.store.remove(&self.name) {
             warn(&e.to_string());
         }
-    }
-
-        Ok(Created {
-            machine,
-            provisioned,
-        })
     }
 
     fn summary(&self, created: &Created) -> Result<serde_json::Value, Failure> {

@@ -27,7 +27,7 @@ const CHANGES: [(&str, Change, &str, &str); 4] = [
     (
         "stop",
         Change::Stop,
-        "Stop machines in the orderly way, and wait until they have stopped",
+        "Shut machines down, and wait until they have stopped",
         "stopped",
     ),
     (
@@ -83,7 +83,7 @@ fn several(name: &'static str, about: &'static str) -> Command {
                 .short('q')
                 .long("quiet")
                 .action(ArgAction::SetTrue)
-                .help("Tell nothing but what goes wrong"),
+                .help("Print only warnings and errors"),
         )
 }
 

@@ -100,10 +100,9 @@ pub(super) fn copy(driver: &Choice, matches: &ArgMatches) -> Result<(), Failure>
         };
         let ssh = match known.take() {
             Some((before, ssh)) if before == name => ssh,
-            Some((before, _)) => {
-                let text = format!(
-                    "{before} and {name} are two machines: copy from the one to here first"
-                );
+            Some(_) => {
+                let text =
+                    "scp cannot copy from one machine to another; copy to this computer first";
                 return Err(Failure::new(Exit::Usage, anyhow::Error::msg(text)));
             }
             None => machine(driver, matches, name)?,
@@ -116,7 +115,7 @@ pub(super) fn copy(driver: &Choice, matches: &ArgMatches) -> Result<(), Failure>
         known = Some((name.to_owned(), ssh));
     }
     let Some((_, ssh)) = known else {
-        let error = anyhow::Error::msg("neither of the two is on a machine, NAME:PATH");
+        let error = anyhow::Error::msg("neither path is on a machine; write that one as NAME:PATH");
         return Err(Failure::new(Exit::Usage, error));
     };
     client

@@ -210,7 +210,7 @@ impl DriverService {
         let before = self.troubles.fetch_add(1, Ordering::SeqCst);
         match before.cmp(&MOST_TROUBLES) {
             std::cmp::Ordering::Less => say(to, text),
-            std::cmp::Ordering::Equal => say(to, "further connections that fail are not told of"),
+            std::cmp::Ordering::Equal => say(to, "further failed connections are not reported"),
             std::cmp::Ordering::Greater => {}
         }
     }

@@ -68,7 +68,7 @@ pub enum Error {
         source: ssh::Error,
     },
     /// The user may not become root.
-    #[error("{0} may not use sudo without a password, which setting up Docker takes")]
+    #[error("{0} may not use sudo without a password, which setting up Docker needs")]
     NoSudo(String),
     /// It cannot be set up in this way.
     #[error("{0} is not supported: its services are not run by systemd")]
@@ -80,7 +80,7 @@ pub enum Error {
     #[error("Docker is not installed, and is not to be: the URL to install it from is \"none\"")]
     NotInstalled,
     /// There is too little room for Docker.
-    #[error("there are {0} MiB left on the machine's disk, too few to install Docker")]
+    #[error("only {0} MiB are free in /var/lib; Docker needs {needed} MiB", needed = ROOM / 1024)]
     NoRoom(u64),
     /// The certificates of the store cannot be used.
     #[error(transparent)]

@@ -267,14 +267,14 @@ fn the_command_tells_what_came_of_it() {
     let report = outcome.ok();
     assert!(report.starts_with("hetzner 0.1.0\nok    "), "{report}");
     assert!(
-        report.ends_with("The driver does what all 24 checks ask for"),
+        report.ends_with("The driver passes all 24 checks"),
         "{report}"
     );
     assert!(!report.contains(cloud.token()), "{report}");
 
     let outcome = driver_test(&[PROBE], "");
     let error = outcome.fails(1);
-    assert!(error.contains("does not do what 5 of 17 checks"), "{error}");
+    assert!(error.contains("the driver fails 5 of 17 checks"), "{error}");
     assert!(outcome.stdout.contains(&format!("FAIL  {STATUS}\n")));
     assert!(outcome.stdout.contains("        and 10 more\n"));
 

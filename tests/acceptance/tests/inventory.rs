@@ -145,13 +145,13 @@ fn what_goes_wrong_is_told_with_a_remedy() {
         lab.cli(&["candidates", "tag"]),
         2,
         "does not list what --tag can name",
-        "`btcloud-host candidates` tells",
+        "`btcloud-host candidates` lists",
     );
     fails(
         lab.cli(&["candidates", "colour"]),
         2,
         "the driver btcloud has no option colour",
-        "`btcloud-host candidates` tells",
+        "`btcloud-host candidates` lists",
     );
     lab.cloud
         .fault("listZones", 1, Fault::Delay(Duration::from_secs(3)));
