@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use console::Style;
 use serde_json::json;
 
-use super::driver::{Choice, common, flags, profile, store};
+use super::arguments::{common, flags, json, options, profile, store};
+use super::driver::Choice;
 use super::exit::Exit;
+use super::failure::Failure;
 use super::report::Report;
 use super::table::{Cell, Table};
-use super::{Failure, print, print_json};
+use super::terminal::{print, print_json};
 use crate::capability::clock::Cancel;
 use crate::capability::text::clean;
-use crate::machine::{Configured, Flag, Origin, Surroundings};
+use crate::machine::{Configured, Flag, Origin};
 
 /// The most bytes of a value in the table.
 const MAX_VALUE: usize = 60;
@@ -34,15 +36,10 @@ pub(super) fn command(driver: &Choice) -> Command {
         .about("Show the options as they would be for a new machine, and where each comes from")
         .after_help(DETAILS)
         .arg(profile())
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Print JSON"),
-        )
+        .arg(json())
         .args_override_self(true)
         .next_help_heading(driver.heading())
-        .args(driver.arguments(None));
+        .args(options(driver, driver.options(None)));
     Command::new("config")
         .about("Show the effective configuration")
         .subcommand_required(true)
@@ -51,15 +48,14 @@ pub(super) fn command(driver: &Choice) -> Command {
         .subcommand(show)
 }
 
-/// Shows.
+/// Runs `btcloud-host config show`.
 pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
     let (Some(("show", matches)), Some(loaded)) = (matches.subcommand(), &choice.loaded) else {
-        return Err(Failure::shown(Exit::Usage));
+        return Err(Failure::silent(Exit::Usage));
     };
     let flags = flags(choice.options(None), matches);
     let report = Arc::new(Report::new(matches.get_flag("verbose")));
-    let surroundings =
-        Surroundings::of_process(report, Cancel::default()).with_profile(choice.profile());
+    let surroundings = choice.surroundings(report, Cancel::default());
     let options = loaded.configured(&surroundings, &flags)?;
     let store = store(matches)?;
     let profile = choice.profile.as_ref();
@@ -74,8 +70,8 @@ pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failu
         });
         return print_json(&json!({
             "driver": loaded.name,
-            "store": store.path(),
-            "profile": profile.map(|profile| json!({ "name": profile.name, "path": profile.path })),
+            "store": store.path().to_string_lossy(),
+            "profile": profile.map(|profile| json!({ "name": profile.name, "path": profile.path.to_string_lossy() })),
             "options": options.collect::<Vec<_>>(),
         }));
     }

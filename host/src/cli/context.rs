@@ -11,11 +11,14 @@ use std::process::{Command as Process, Output};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::Value;
 
-use super::driver::{Choice, common, store};
+use super::arguments::{common, machine_name, store};
+use super::driver::Choice;
 use super::exit::Exit;
-use super::run::{Task, machine_name};
-use super::{Failure, print};
+use super::failure::Failure;
+use super::task;
+use super::terminal::print;
 use crate::capability::text::clean;
+use crate::machine::{Error, is_machine_name};
 
 /// How the descriptions begin of contexts that this command has made, and may change and remove.
 const MARK: &str = "Machine of btcloud-host in ";
@@ -46,23 +49,26 @@ pub(super) fn command() -> Command {
         )
 }
 
-/// Makes, updates or removes.
+/// Runs `btcloud-host context`.
 pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
     let name = matches
         .get_one::<String>("name")
         .cloned()
         .unwrap_or_default();
     let store = store(matches)?;
-    let task = Task::quiet(choice, store.clone(), &name, matches)?;
+    // It may not be there any more.
+    if !is_machine_name(&name) {
+        return Err(Error::Name(name).into());
+    }
     if matches.get_flag("rm") {
         if !is_there(&name)? {
-            let error = anyhow::anyhow!("there is no docker context \"{name}\"");
+            let error = format!("there is no docker context \"{name}\"");
             return Err(Failure::new(Exit::NotFound, error));
         }
         docker(["context", "rm", "--force", &name].map(OsString::from))?;
         return print(&format!("Removed the docker context {name}"));
     }
-    let url = task.stored()?.url()?;
+    let url = task::stored(choice, &store, &name, matches)?.url()?;
     let certificates = store.certificates(&name)?;
     let (verb, done) = match is_there(&name)? {
         true => ("update", "Updated"),
@@ -103,13 +109,11 @@ fn is_there(name: &str) -> Result<bool, Failure> {
             if description.is_some_and(|text| text.starts_with(MARK)) {
                 return Ok(true);
             }
-            let error = anyhow::anyhow!(
+            let error = format!(
                 "the docker context \"{name}\" was made by somebody else, and stays as it is"
             );
-            Err(Failure {
-                hint: Some(format!("`docker context rm {name}` removes it")),
-                ..Failure::new(Exit::Failed, error)
-            })
+            let hint = format!("`docker context rm {name}` removes it");
+            Err(Failure::failed(error).with_hint(hint))
         }
     }
 }
@@ -133,12 +137,12 @@ fn docker(arguments: impl IntoIterator<Item = OsString>) -> Result<Output, Failu
     let arguments: Vec<_> = arguments.into_iter().collect();
     let output = Process::new("docker").args(&arguments).output();
     let output = output.map_err(|e| {
-        let hint = (e.kind() == io::ErrorKind::NotFound)
-            .then(|| "install Docker's client, or use `btcloud-host env`".to_owned());
-        let error = anyhow::Error::new(e).context("cannot call docker");
-        Failure {
-            hint,
-            ..Failure::new(Exit::Failed, error)
+        let failure = Failure::failed(format!("cannot call docker: {e}"));
+        match e.kind() {
+            io::ErrorKind::NotFound => {
+                failure.with_hint("install Docker's client, or use `btcloud-host env`")
+            }
+            _ => failure,
         }
     })?;
     if output.status.success() {
@@ -150,8 +154,8 @@ fn docker(arguments: impl IntoIterator<Item = OsString>) -> Result<Output, Failu
         .take(2)
         .map(|a| a.display().to_string())
         .collect();
-    let error = anyhow::anyhow!("`docker {}` failed: {said}", command.join(" "));
-    Err(Failure::new(Exit::Failed, error))
+    let error = format!("`docker {}` failed: {said}", command.join(" "));
+    Err(Failure::failed(error))
 }
 
 #[cfg(test)]

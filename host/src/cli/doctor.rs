@@ -5,19 +5,21 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use console::Style;
 use serde_json::json;
 
-use super::driver::{Choice, common, flags, profile, store};
+use super::arguments::{common, flags, json, options, profile, store};
+use super::driver::Choice;
 use super::exit::Exit;
+use super::failure::Failure;
 use super::report::Report;
-use super::{Failure, print, print_json};
+use super::terminal::{print, print_json};
 use crate::builtin;
 use crate::capability::clock::Cancel;
 use crate::capability::text::clean;
-use crate::machine::Surroundings;
 use crate::machine::checkup::{self, Finding, Verdict};
+use crate::plugin::program_name;
 use crate::sandbox::Cache;
 
 /// The most bytes of what is told of one thing.
@@ -36,23 +38,17 @@ pub(super) fn command(driver: &Choice) -> Command {
         .after_help(DETAILS)
         .args(common())
         .arg(profile())
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Print JSON"),
-        )
+        .arg(json())
         .args_override_self(true)
         .next_help_heading(driver.heading())
-        .args(driver.arguments(None))
+        .args(options(driver, driver.options(None)))
 }
 
-/// Looks.
+/// Runs `btcloud-host doctor`.
 pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
     let flags = flags(choice.options(None), matches);
-    let report = Arc::new(Report::of(matches.get_flag("verbose"), true));
-    let surroundings =
-        Surroundings::of_process(report, Cancel::default()).with_profile(choice.profile());
+    let report = Arc::new(Report::quiet(matches.get_flag("verbose")));
+    let surroundings = choice.surroundings(report, Cancel::default());
     let name = choice.loaded.as_ref().map(|loaded| loaded.name.as_str());
     let mut findings = checkup::of_store(&store(matches)?);
     findings.push(plugin(name.unwrap_or(builtin::NAME)));
@@ -75,7 +71,7 @@ pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failu
         .iter()
         .any(|finding| finding.verdict == Verdict::Bad)
     {
-        true => Err(Failure::shown(Exit::Failed)),
+        true => Err(Failure::silent(Exit::Failed)),
         false => Ok(()),
     }
 }
@@ -112,7 +108,7 @@ fn show(finding: &Finding) -> Result<(), Failure> {
 /// Whether docker-machine finds the plugin of a driver: by its name, in the search path.
 fn plugin(driver: &str) -> Finding {
     let what = "plugin";
-    let name = format!("docker-machine-driver-{driver}");
+    let name = program_name(driver);
     let is_program = |path: &PathBuf| {
         path.metadata()
             .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
@@ -123,7 +119,7 @@ fn plugin(driver: &str) -> Finding {
         .filter(is_program)
         .collect();
     let own = env::current_exe().ok();
-    let own = own.and_then(|own| Some(own.parent()?.join("docker-machine-driver-btcloud")));
+    let own = own.and_then(|own| Some(own.parent()?.join(program_name(builtin::NAME))));
     let own = own.filter(is_program);
     let Some(first) = found.first() else {
         let remedy = match own.as_deref().and_then(Path::parent) {

@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::driver::read_component;
 use super::drivers::required_path;
-use super::exit::Exit;
-use super::{Failure, print};
+use super::failure::Failure;
+use super::terminal::print;
 use crate::capability::text::clean;
 use crate::conformance::{self, Settings};
 use crate::sandbox::Cache;
@@ -67,8 +67,8 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<(), Failure> {
     };
     let report = conformance::run(&component, &settings).map_err(|error| match error {
         conformance::Error::Options(error) => error.into(),
-        conformance::Error::Io(_) => Failure::new(Exit::Failed, error),
-        _ => Failure::new(Exit::Usage, error),
+        conformance::Error::Io(_) => Failure::failed(error),
+        _ => Failure::usage(error),
     })?;
 
     if let Some(driver) = &report.driver {
@@ -86,8 +86,8 @@ pub(super) fn execute(matches: &ArgMatches) -> Result<(), Failure> {
     }
     let (failed, all) = (report.failed().count(), report.checks.len());
     if failed > 0 {
-        let error = anyhow::anyhow!("the driver fails {failed} of {all} checks");
-        return Err(Failure::new(Exit::Failed, error));
+        let error = format!("the driver fails {failed} of {all} checks");
+        return Err(Failure::failed(error));
     }
     print(&format!("The driver passes all {all} checks"))
 }

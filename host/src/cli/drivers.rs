@@ -6,29 +6,28 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value as Json, json};
 
-use super::driver::{read_component, store};
+use super::arguments::{self, storage_path, store, yes};
+use super::driver::read_component;
+use super::driver_test;
 use super::exit::Exit;
-use super::{Failure, driver_test, print, print_json, warn};
+use super::failure::Failure;
+use super::terminal::{consents, print, print_json, warn};
+use crate::builtin;
 use crate::capability::http::proxy;
 use crate::contract::{self, Description, OptionKind};
 use crate::directories;
 use crate::machine::Error;
+use crate::plugin::program_name;
 use crate::registry::{self, Grant, Registry, TrustedKeys};
 use crate::sandbox::{Cache, Driver, Limits};
 
 /// The command.
 pub(super) fn command() -> Command {
     let name = || Arg::new("name").value_name("NAME").required(true);
-    let json = || {
-        Arg::new("json")
-            .long("json")
-            .action(ArgAction::SetTrue)
-            .help("Print JSON")
-    };
     Command::new("driver")
         .about("Install third-party drivers, see what they may do, and test one")
         .subcommand_required(true)
@@ -38,13 +37,13 @@ pub(super) fn command() -> Command {
         .subcommand(
             Command::new("list")
                 .about("List the installed drivers")
-                .arg(json()),
+                .arg(arguments::json()),
         )
         .subcommand(
             Command::new("show")
                 .about("Show what a driver asks for and what it was granted")
                 .arg(name())
-                .arg(json()),
+                .arg(arguments::json()),
         )
         .subcommand(
             Command::new("verify")
@@ -91,13 +90,7 @@ fn install_command() -> Command {
                 .value_name("NAME")
                 .help("The name to install it under [default: its own]"),
         )
-        .arg(
-            Arg::new("yes")
-                .short('y')
-                .long("yes")
-                .action(ArgAction::SetTrue)
-                .help("Grant it without asking"),
-        )
+        .arg(yes("Grant it without asking"))
         .arg(
             Arg::new("allow")
                 .long("allow")
@@ -152,41 +145,20 @@ fn bin_dir() -> Arg {
         .help("Where the link for docker-machine is put [default: ~/.local/bin]")
 }
 
-fn storage_path() -> Arg {
-    Arg::new("storage-path")
-        .short('s')
-        .long("storage-path")
-        .value_name("DIRECTORY")
-        .value_parser(value_parser!(PathBuf))
-        .env("MACHINE_STORAGE_PATH")
-        .hide_env_values(true)
-        .help("The store of machines [default: ~/.docker/machine]")
-}
-
-/// Runs what was asked for.
+/// Runs `btcloud-host driver`.
 pub(super) fn execute(matches: &ArgMatches) -> Result<(), Failure> {
     if let Some(("test", matches)) = matches.subcommand() {
         return driver_test::execute(matches);
     }
-    let registry = Registry::of_user().ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            anyhow!("there is no home directory for installed drivers"),
-        )
-    })?;
+    let registry = Registry::of_user()
+        .ok_or_else(|| Failure::usage("there is no home directory for installed drivers"))?;
     match matches.subcommand() {
         Some(("install", matches)) => install(&registry, matches),
         Some(("list", matches)) => list(&registry, matches.get_flag("json")),
         Some(("show", matches)) => show(&registry, matches),
         Some(("verify", matches)) => verify(&registry, matches),
         Some(("remove", matches)) => remove(&registry, matches),
-        _ => Err(Failure::shown(Exit::Usage)),
-    }
-}
-
-impl From<registry::Error> for Failure {
-    fn from(error: registry::Error) -> Self {
-        Error::from(error).into()
+        _ => Err(Failure::silent(Exit::Usage)),
     }
 }
 
@@ -211,8 +183,8 @@ fn install(registry: &Registry, matches: &ArgMatches) -> Result<(), Failure> {
     for line in summary(&description, &grant) {
         print(&line)?;
     }
-    if !matches.get_flag("yes") && !consents(name)? {
-        return Err(Failure::new(Exit::Failed, anyhow!("not installed")));
+    if !matches.get_flag("yes") && !confirms_grant(name)? {
+        return Err(Failure::failed("not installed"));
     }
     registry.install(name, &component, &grant)?;
     print(&format!("Installed as {name}"))?;
@@ -237,8 +209,8 @@ fn narrow(grant: &mut Grant, matches: &ArgMatches) -> Result<(), Failure> {
     let (allowed, denied) = (given("allow"), given("deny"));
     let mut named = allowed.iter().chain(&denied);
     if let Some(unknown) = named.find(|command| !grant.commands.contains(*command)) {
-        let error = anyhow!("the driver does not ask for the command {unknown}");
-        return Err(Failure::new(Exit::Usage, error));
+        let error = format!("the driver does not ask for the command {unknown}");
+        return Err(Failure::usage(error));
     }
     if !allowed.is_empty() {
         grant.commands = allowed.into_iter().collect();
@@ -258,14 +230,14 @@ fn limits(given: &[String]) -> Result<Limits, Failure> {
             .split_once('=')
             .and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
         let (name, number) = number.ok_or_else(|| {
-            let error =
-                anyhow!("\"{text}\" is not a limit with a number, such as memory-bytes=67108864");
-            Failure::new(Exit::Usage, error)
+            Failure::usage(format!(
+                "\"{text}\" is not a limit with a number, such as memory-bytes=67108864"
+            ))
         })?;
         numbers.insert(name.to_owned(), number.into());
     }
     serde_json::from_value(Json::Object(numbers))
-        .map_err(|e| Failure::new(Exit::Usage, anyhow!("there is no such limit: {e}")))
+        .map_err(|e| Failure::usage(format!("there is no such limit: {e}")))
 }
 
 /// The trusted key by which a component is signed; nothing if it has no signature.
@@ -366,8 +338,8 @@ fn join(items: &BTreeSet<String>) -> String {
     }
 }
 
-fn consents(name: &str) -> Result<bool, Failure> {
-    super::consents(
+fn confirms_grant(name: &str) -> Result<bool, Failure> {
+    consents(
         &format!("Install it as {name} and grant it that?"),
         "--yes grants it without asking",
     )
@@ -379,42 +351,41 @@ fn bin_directory(matches: &ArgMatches) -> Result<PathBuf, Failure> {
         None => directories::programs(),
     };
     directory.ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            anyhow!("there is no home directory for the link; name a directory with --bin-dir"),
-        )
+        Failure::usage("there is no home directory for the link")
+            .with_hint("name a directory with --bin-dir")
     })
 }
 
 fn link_path(directory: &Path, name: &str) -> PathBuf {
-    directory.join(format!("docker-machine-driver-{name}"))
+    directory.join(program_name(name))
 }
 
 /// Whether a path is a link to a plugin of this project's.
 fn is_own_link(path: &Path) -> bool {
     let target = fs::read_link(path).ok();
-    target.is_some_and(|target| target.file_name() == Path::new(PLUGIN).file_name())
+    target.is_some_and(|target| target.file_name() == Some(plugin().as_ref()))
 }
 
 /// The program that serves every driver.
-const PLUGIN: &str = "docker-machine-driver-btcloud";
+fn plugin() -> String {
+    program_name(builtin::NAME)
+}
 
 /// Has docker-machine find a driver.
 fn link(directory: &Path, name: &str) -> Result<(), Failure> {
-    let failed = |e: anyhow::Error| Failure::new(Exit::Failed, e);
     let program = env::current_exe()
         .context("cannot tell where this program is")
-        .map_err(failed)?;
-    let plugin = program.with_file_name(PLUGIN);
+        .map_err(Failure::failed)?;
+    let plugin = program.with_file_name(plugin());
     if !plugin.is_file() {
-        return Err(failed(anyhow!(
+        return Err(Failure::failed(format!(
             "{} is missing, without which docker-machine cannot use the driver; btcloud-host can",
             plugin.display()
         )));
     }
     let path = link_path(directory, name);
     if fs::symlink_metadata(&path).is_ok() && !is_own_link(&path) {
-        return Err(failed(anyhow!(
+        return Err(Failure::failed(format!(
             "{} is something else, so that docker-machine cannot find the driver; btcloud-host can use it",
             path.display()
         )));
@@ -429,7 +400,7 @@ fn link(directory: &Path, name: &str) -> Result<(), Failure> {
     };
     make()
         .with_context(|| format!("cannot make the link {}", path.display()))
-        .map_err(failed)?;
+        .map_err(Failure::failed)?;
     print(&format!(
         "docker-machine create --driver {name} finds it by {}",
         path.display()
@@ -524,7 +495,7 @@ fn verify(registry: &Registry, matches: &ArgMatches) -> Result<(), Failure> {
         }
     }
     match failed {
-        true => Err(Failure::shown(Exit::Failed)),
+        true => Err(Failure::silent(Exit::Failed)),
         false => Ok(()),
     }
 }
@@ -541,13 +512,11 @@ fn remove(registry: &Registry, matches: &ArgMatches) -> Result<(), Failure> {
             if let Ok((_, made_by)) = store.load(&machine)
                 && made_by == name
             {
-                let error = anyhow!(
+                let error = format!(
                     "the driver {name} has made the machine {machine}, which could not be managed without it"
                 );
-                return Err(Failure {
-                    hint: Some("remove the machine first, or give --force".to_owned()),
-                    ..Failure::new(Exit::Failed, error)
-                });
+                let hint = "remove the machine first, or give --force";
+                return Err(Failure::failed(error).with_hint(hint));
             }
         }
     }
@@ -568,5 +537,5 @@ fn required_text(matches: &ArgMatches, id: &str) -> String {
 pub(super) fn required_path<'m>(matches: &'m ArgMatches, id: &str) -> Result<&'m PathBuf, Failure> {
     matches
         .get_one(id)
-        .ok_or_else(|| Failure::shown(Exit::Usage))
+        .ok_or_else(|| Failure::silent(Exit::Usage))
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use clap::{Arg, value_parser};
+use clap::{Arg, ArgMatches, value_parser};
 
-use super::Failure;
 use super::exit::Exit;
+use super::failure::Failure;
 use super::report::Report;
 use crate::capability::clock::Cancel;
 
@@ -24,8 +24,18 @@ pub(super) fn parallel() -> Arg {
         .help("How many machines are worked on at the same time")
 }
 
+/// What that flag says.
+pub(super) fn parallel_of(matches: &ArgMatches) -> usize {
+    let parallel = matches.get_one::<u16>("parallel").copied();
+    parallel.unwrap_or(1).into()
+}
+
 /// Works for each name, `parallel` of them at the same time, and hands what comes of it to `tell` as it comes, one at a time.
-/// Fails as [`outcome`] says. What had not been begun when the user asked to stop never is.
+/// What had not been begun when the user asked to stop never is.
+///
+/// # Errors
+///
+/// As [`outcome`] says, if something failed; what that was has been shown then.
 pub(super) fn each<T: Send>(
     names: &[String],
     parallel: usize,
@@ -83,5 +93,5 @@ fn outcome(exits: &[Exit]) -> Result<(), Failure> {
         _ if exits.iter().all(|exit| exit == first) => *first,
         _ => Exit::Failed,
     };
-    Err(Failure::shown(exit))
+    Err(Failure::silent(exit))
 }

@@ -5,10 +5,13 @@ use std::path::Path;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::driver::{Choice, common, store};
+use super::arguments::{common, machine_name, store};
+use super::driver::Choice;
 use super::exit::Exit;
-use super::run::{Task, machine_name};
-use super::{Failure, print};
+use super::failure::Failure;
+use super::shell::{escaped, quoted_for_powershell};
+use super::task;
+use super::terminal::print;
 
 const ABOUT: &str = "Print the commands that point Docker's client at a machine";
 
@@ -77,7 +80,7 @@ pub(super) fn command() -> Command {
         )
 }
 
-/// Prints.
+/// Runs `btcloud-host env`.
 pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
     let given = matches.get_one::<String>("shell");
     let name = given.cloned().unwrap_or_else(shell_of_user);
@@ -93,11 +96,10 @@ pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failu
         again.push("--unset".to_owned());
     } else {
         let Some(machine) = matches.get_one::<String>("name") else {
-            return Err(Failure::shown(Exit::Usage));
+            return Err(Failure::silent(Exit::Usage));
         };
         let store = store(matches)?;
-        let task = Task::quiet(choice, store.clone(), machine, matches)?;
-        let stored = task.stored()?;
+        let stored = task::stored(choice, &store, machine, matches)?;
         let url = stored.url()?;
         let certificates = store.certificates(machine)?;
         let values = ["1", &url, utf8(&certificates)?, machine];
@@ -123,10 +125,8 @@ pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failu
 }
 
 fn utf8(path: &Path) -> Result<&str, Failure> {
-    path.to_str().ok_or_else(|| {
-        let error = anyhow::anyhow!("the path {} is not UTF-8", path.display());
-        Failure::new(Exit::Failed, error)
-    })
+    path.to_str()
+        .ok_or_else(|| Failure::failed(format!("the path {} is not UTF-8", path.display())))
 }
 
 /// The name of the user's shell.
@@ -156,18 +156,21 @@ impl Shell {
     /// What sets a variable for all that is started later.
     fn set(self, variable: &str, value: &str) -> Result<String, Failure> {
         Ok(match self {
-            Self::Posix => format!("export {variable}=\"{}\"", escaped(value, "\\\"$`", '\\')),
-            Self::Fish => format!("set -gx {variable} \"{}\";", escaped(value, "\\\"$", '\\')),
+            Self::Posix => format!(
+                "export {variable}=\"{}\"",
+                escaped(value, |c| "\\\"$`".contains(c))
+            ),
+            Self::Fish => format!(
+                "set -gx {variable} \"{}\";",
+                escaped(value, |c| "\\\"$".contains(c))
+            ),
             Self::Power => format!("$Env:{variable} = {}", quoted_for_powershell(value)),
             Self::Cmd => {
                 if value.contains(['"', '%', '\n', '\r']) {
-                    let error = anyhow::anyhow!(
-                        "{variable} cannot be told to cmd: it has no way to write \"{value}\""
-                    );
-                    return Err(Failure {
-                        hint: Some("use PowerShell, or another --storage-path".to_owned()),
-                        ..Failure::new(Exit::Failed, error)
-                    });
+                    let error =
+                        format!("cmd has no way to write \"{value}\", the value of {variable}");
+                    let hint = "use PowerShell, or another --storage-path";
+                    return Err(Failure::failed(error).with_hint(hint));
                 }
                 format!("SET \"{variable}={value}\"")
             }
@@ -180,7 +183,7 @@ impl Shell {
         match self {
             _ if text.chars().all(is_plain) => text.to_owned(),
             Self::Posix => format!("'{}'", text.replace('\'', "'\\''")),
-            Self::Fish => format!("'{}'", escaped(text, "'\\", '\\')),
+            Self::Fish => format!("'{}'", escaped(text, |c| "'\\".contains(c))),
             Self::Power => quoted_for_powershell(text),
             Self::Cmd => format!("\"{text}\""),
         }
@@ -208,32 +211,6 @@ impl Shell {
             ),
         }
     }
-}
-
-/// A text between single quotes. Typographic ones end it too, so that each of them is doubled.
-fn quoted_for_powershell(text: &str) -> String {
-    const QUOTES: [char; 5] = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'];
-    let mut quoted = "'".to_owned();
-    for c in text.chars() {
-        if QUOTES.contains(&c) {
-            quoted.push(c);
-        }
-        quoted.push(c);
-    }
-    quoted.push('\'');
-    quoted
-}
-
-/// The text with `escape` before each of the special characters.
-fn escaped(text: &str, special: &str, escape: char) -> String {
-    let mut escaped = String::new();
-    for c in text.chars() {
-        if special.contains(c) {
-            escaped.push(escape);
-        }
-        escaped.push(c);
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn every_command_has_an_example_and_every_example_a_command() {
         let args = ["btcloud-host", "run", "create"].map(OsString::from);
-        let choice = super::super::driver::Choice::of(&args).unwrap();
+        let choice = super::super::choice(&args).unwrap();
         let command = super::super::command(&choice);
         let mut commands = Vec::new();
         paths(&command, "", &mut commands);

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::json;
 
-use super::driver::{Choice, common, flags, profile, store};
+use super::arguments::{common, flags, json, options, profile, store};
+use super::driver::Choice;
 use super::each::each;
-use super::exit::Exit;
+use super::failure::Failure;
 use super::report::Report;
-use super::{Failure, print, print_json, warn};
+use super::terminal::{cancel_on_signals, print, print_json, warn};
 use crate::contract::OptionScope;
-use crate::machine::{Account, Change, Error, Found, Store, Surroundings};
+use crate::machine::{Account, Change, Error, Found, Store};
 
 const ABOUT: &str =
     "Find cloud resources of machines that this store does not know, and remove them on request";
@@ -35,25 +36,18 @@ pub(super) fn command(driver: &Choice) -> Command {
                 .action(ArgAction::Append)
                 .help("Remove all that is listed of the machine with that id; can be given more than once"),
         )
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .conflicts_with("remove")
-                .help("Print JSON"),
-        )
+        .arg(json().conflicts_with("remove"))
         .args_override_self(true)
         .next_help_heading(driver.heading())
-        .args(driver.arguments(Some(OptionScope::Account)))
+        .args(options(driver, driver.options(Some(OptionScope::Account))))
 }
 
-/// Lists or removes.
+/// Runs `btcloud-host gc`.
 pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
     let flags = flags(driver.options(Some(OptionScope::Account)), matches);
     let report = Arc::new(Report::new(matches.get_flag("verbose")));
-    let cancel = super::cancel_on_signals(|| ());
-    let surroundings =
-        Surroundings::of_process(report.clone(), cancel.clone()).with_profile(driver.profile());
+    let cancel = cancel_on_signals(|| ());
+    let surroundings = driver.surroundings(report.clone(), cancel.clone());
     let account = Account::new(Arc::clone(&driver.driver), surroundings, &flags)?;
     let wanted = matches.get_many("remove").into_iter().flatten();
     let wanted: Vec<String> = wanted.cloned().collect();
@@ -85,13 +79,9 @@ fn machine_of<'f>(found: &'f [Found], id: &str) -> Option<&'f Found> {
 }
 
 fn unknown(id: &str) -> Failure {
-    let error = anyhow::anyhow!(
-        "nothing was found of a machine with the id {id} that this store does not know"
-    );
-    Failure {
-        hint: Some("`btcloud-host gc` lists the ids".to_owned()),
-        ..Failure::new(Exit::Usage, error)
-    }
+    let error =
+        format!("nothing was found of a machine with the id {id} that this store does not know");
+    Failure::usage(error).with_hint("`btcloud-host gc` lists the ids")
 }
 
 /// The ids of the store's machines. One that cannot be read is warned of, or an error: its machine could be among those

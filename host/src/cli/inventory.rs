@@ -1,34 +1,28 @@
 //! `btcloud-host zones`, `templates`, `offerings`, `networks` and `candidates`: what can be named in options.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::sync::{Arc, mpsc};
-use std::thread;
-use std::time::Duration;
+use std::sync::Arc;
 
 use clap::{Arg, ArgMatches, Command};
-use clap_complete::CompletionCandidate;
 use regex_lite::Regex;
 use serde_json::json;
 
-use super::driver::{Choice, Words, common, flags, profile};
+use super::arguments::{self, common, flags, profile};
+use super::driver::Choice;
 use super::exit::Exit;
+use super::failure::Failure;
 use super::listing::{self, Filter, is_json};
 use super::report::Report;
 use super::table::Table;
-use super::{Failure, print, print_json};
+use super::terminal::{print, print_json};
 use crate::capability::clock::Cancel;
-use crate::capability::log::Silent;
 use crate::contract::types::ErrorKind;
-use crate::contract::{Candidate, ListableOption};
-use crate::machine::{Flags, Inventory, LazyDriver, Loaded, ProfileChoice, Surroundings};
+use crate::contract::{Candidate, ListableOption, OptionScope, OptionSpec};
+use crate::machine::{Inventory, Loaded};
 use crate::sandbox;
 
-/// How long a shell waits for names, which somebody wants to see while typing.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// The commands for the headings that the contract knows, and what they are about.
-const SHORT: [(&str, &str); 4] = [
+const HEADINGS: [(&str, &str); 4] = [
     ("zones", "List the zones in which machines can be made"),
     (
         "templates",
@@ -52,12 +46,12 @@ Filters are name=REGEX, id=ID and those of the table's columns, such as type=Iso
 
 /// Whether a word is one of these commands.
 pub(super) fn is_command(word: &str) -> bool {
-    word == "candidates" || SHORT.iter().any(|(name, _)| *name == word)
+    word == "candidates" || HEADINGS.iter().any(|(name, _)| *name == word)
 }
 
 /// The commands.
 pub(super) fn commands(driver: &Choice) -> Vec<Command> {
-    let short = SHORT
+    let short = HEADINGS
         .iter()
         .map(|(name, about)| Command::new(*name).about(*about));
     let any = Command::new("candidates")
@@ -86,13 +80,25 @@ fn complete(command: Command, driver: &Choice) -> Command {
         ))
         .args_override_self(true)
         .next_help_heading(driver.heading())
-        .args(driver.inventory_arguments())
+        .args(arguments::options(driver, inventory_options(driver).iter()))
 }
 
-/// Lists.
+/// The options of [`Choice::inventory_options`], of which those of a machine need not be given: none is made.
+fn inventory_options(driver: &Choice) -> Vec<OptionSpec> {
+    let optional = |spec: &OptionSpec| OptionSpec {
+        required: spec
+            .required
+            .clone()
+            .filter(|_| spec.scope == OptionScope::Account),
+        ..spec.clone()
+    };
+    driver.inventory_options().map(optional).collect()
+}
+
+/// Runs the command of that name.
 pub(super) fn execute(choice: &Choice, command: &str, matches: &ArgMatches) -> Result<(), Failure> {
     let Some(loaded) = &choice.loaded else {
-        return Err(Failure::shown(Exit::Usage));
+        return Err(Failure::silent(Exit::Usage));
     };
     if !loaded.driver.has_inventory() {
         return Err(crate::machine::Error::from(sandbox::Error::NoInventory).into());
@@ -109,8 +115,7 @@ pub(super) fn execute(choice: &Choice, command: &str, matches: &ArgMatches) -> R
     };
     filters.check(&listable.columns)?;
     let report = Arc::new(Report::new(matches.get_flag("verbose")));
-    let surroundings =
-        Surroundings::of_process(report, Cancel::default()).with_profile(choice.profile());
+    let surroundings = choice.surroundings(report, Cancel::default());
     let flags = flags(choice.inventory_options(), matches);
     let inventory = Inventory::new(&choice.driver, surroundings, &flags)?;
     let told = inventory.candidates(&listable.option_name, listing::patience(matches));
@@ -118,10 +123,7 @@ pub(super) fn execute(choice: &Choice, command: &str, matches: &ArgMatches) -> R
         let is_late = error.kind() == ErrorKind::TimedOut;
         let failure = Failure::from(error);
         match is_late && failure.hint.is_none() {
-            true => Failure {
-                hint: Some("--timeout gives it longer".to_owned()),
-                ..failure
-            },
+            true => failure.with_hint("--timeout gives it longer"),
             false => failure,
         }
     })?;
@@ -144,8 +146,8 @@ pub(super) fn execute(choice: &Choice, command: &str, matches: &ArgMatches) -> R
 fn options(choice: &Choice, filters: &Filters, matches: &ArgMatches) -> Result<(), Failure> {
     filters.check(&[])?;
     if !filters.ids.is_empty() {
-        let error = anyhow::anyhow!("--filter: options have no id, only a name");
-        return Err(Failure::new(Exit::Usage, error));
+        let error = "--filter: options have no id, only a name";
+        return Err(Failure::usage(error));
     }
     // Here a name is an option's.
     let listable = choice.listable.iter().filter(|listable| {
@@ -205,10 +207,8 @@ fn of_option<'c>(
 }
 
 fn not_listed(message: &str) -> Failure {
-    Failure {
-        hint: Some("`btcloud-host candidates` lists the options that have such a list".to_owned()),
-        ..Failure::new(Exit::Usage, anyhow::Error::msg(message.to_owned()))
-    }
+    Failure::usage(message)
+        .with_hint("`btcloud-host candidates` lists the options that have such a list")
 }
 
 fn to_json(candidate: &Candidate, columns: &[String]) -> serde_json::Value {
@@ -274,8 +274,8 @@ impl Filters {
             None => Ok(()),
             Some(key) => {
                 let keys = [&["name".to_owned(), "id".to_owned()], columns.as_slice()].concat();
-                let error = anyhow::anyhow!("--filter: {key} is none of {}", keys.join(", "));
-                Err(Failure::new(Exit::Usage, error))
+                let keys = keys.join(", ");
+                Err(Failure::usage(format!("--filter: {key} is none of {keys}")))
             }
         }
     }
@@ -293,69 +293,5 @@ impl Filters {
                 .any(|regex| regex.is_match(&candidate.name)))
             && (self.ids.is_empty() || self.ids.contains(&candidate.id))
             && self.details.iter().all(|(key, values)| has(key, values))
-    }
-}
-
-/// Completes the value of an option: what the driver says that it can name.
-#[derive(Clone)]
-pub(super) struct Completer {
-    pub(super) driver: Arc<LazyDriver>,
-    pub(super) loaded: Arc<Loaded>,
-    pub(super) profile: ProfileChoice,
-    /// What stands on the command line.
-    pub(super) words: Arc<Words>,
-    /// The option.
-    pub(super) option: String,
-}
-
-impl Completer {
-    /// The names that begin like what has been typed; none where they cannot be had, be it why it may. The shell shows no
-    /// error while somebody types.
-    pub(super) fn complete(&self, typed: &OsStr) -> Vec<CompletionCandidate> {
-        let Some(typed) = typed.to_str().map(|typed| self.words.typed(typed)) else {
-            return Vec::new();
-        };
-        let candidates = self.candidates_in_time().unwrap_or_default();
-        // They are in the order of their names.
-        let is_at = |index: Option<usize>, name: &str| {
-            index
-                .and_then(|index| candidates.get(index))
-                .is_some_and(|candidate| candidate.name == name)
-        };
-        let completed = candidates.iter().enumerate().filter_map(|(i, candidate)| {
-            let name = candidate.name.as_str();
-            let is_unique = !is_at(i.checked_sub(1), name) && !is_at(i.checked_add(1), name);
-            // Of several with one name each is known by its id.
-            let (value, other) = match is_unique {
-                true => (&candidate.name, &candidate.details.join(" ")),
-                false => (&candidate.id, &candidate.name),
-            };
-            let shown = typed.complete(value)?;
-            let help = (!other.trim().is_empty()).then(|| other.trim().to_owned());
-            Some(CompletionCandidate::new(shown).help(help.map(Into::into)))
-        });
-        completed.collect()
-    }
-
-    /// What is told within [`PATIENCE`], whatever keeps the driver or the cloud busy.
-    fn candidates_in_time(&self) -> Option<Vec<Candidate>> {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let completer = self.clone();
-        thread::spawn(move || drop(sender.send(completer.candidates())));
-        receiver.recv_timeout(PATIENCE).ok().flatten()
-    }
-
-    fn candidates(&self) -> Option<Vec<Candidate>> {
-        let listable = self.loaded.listable().ok()?;
-        if !listable.iter().any(|l| l.option_name == self.option) {
-            return None;
-        }
-        let surroundings = Surroundings::of_process(Arc::new(Silent), Cancel::default())
-            .with_profile(self.profile.clone());
-        let mut flags: Flags = self.words.flags(&self.loaded.description.options);
-        // What is there of it is what is being typed.
-        flags.remove(&self.option);
-        let inventory = Inventory::new(&self.driver, surroundings, &flags).ok()?;
-        inventory.candidates(&self.option, PATIENCE).ok()
     }
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use regex_lite::Regex;
 
-use super::Failure;
-use super::exit::Exit;
+use super::failure::Failure;
 
 /// How filters go together, for the help.
 pub(super) const COMBINED: &str = "\
@@ -98,6 +97,5 @@ impl<'m> Filter<'m> {
 }
 
 fn refused(text: &str, reason: &str) -> Failure {
-    let error = anyhow::anyhow!("--filter {text}: {reason}");
-    Failure::new(Exit::Usage, error)
+    Failure::usage(format!("--filter {text}: {reason}"))
 }

@@ -7,15 +7,18 @@ use console::Style;
 use regex_lite::Regex;
 use serde_json::json;
 
-use super::driver::{Choice, common, store};
+use super::arguments::{common, store};
+use super::driver::Choice;
+use super::failure::Failure;
 use super::listing::{self, Filter};
 use super::report::Report;
 use super::table::{Cell, Table};
-use super::{Failure, print, print_json, state_name};
+use super::task::state_name;
+use super::terminal::{print, print_json, tell};
 use crate::capability::clock::Cancel;
 use crate::capability::text::clean;
 use crate::contract::State;
-use crate::machine::{Entry, Fleet, Sighting, Store, Surroundings, Trouble};
+use crate::machine::{Entry, Fleet, Sighting, Store, Trouble};
 use crate::provision;
 
 /// The most bytes of an error in the table.
@@ -88,7 +91,7 @@ impl Filters {
     }
 }
 
-/// Lists.
+/// Runs `btcloud-host ls`.
 pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
     let filters = Filters::parse(matches)?;
     let is_quiet = matches.get_flag("quiet");
@@ -102,7 +105,7 @@ pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failu
             .try_for_each(|entry| print(&entry.name));
     }
     let report = Arc::new(Report::new(matches.get_flag("verbose")));
-    let surroundings = Surroundings::of_process(report, Cancel::default());
+    let surroundings = choice.surroundings(report, Cancel::default());
     let drivers = choice.drivers();
     let find = |entry: &Entry| drivers.of(&entry.name, &entry.driver);
     let sightings = fleet.look(&find, &surroundings, listing::patience(matches));
@@ -160,7 +163,7 @@ pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failu
         }
     }
     for hint in hints.iter().take(MAX_HINTS) {
-        super::tell(&format!("  hint: {}", clean(hint, MAX_ERROR)));
+        tell(&format!("  hint: {}", clean(hint, MAX_ERROR)));
     }
     Ok(())
 }

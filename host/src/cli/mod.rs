@@ -1,8 +1,11 @@
 //! The command line, `btcloud-host`.
 
+mod arguments;
+mod completion;
 mod completions;
 mod config;
 mod context;
+mod create;
 mod doctor;
 mod driver;
 mod driver_test;
@@ -12,30 +15,34 @@ mod early;
 mod env;
 pub mod examples;
 mod exit;
+mod failure;
 mod gc;
 mod inventory;
 mod listing;
 mod ls;
+mod man;
 mod provision;
 mod report;
 mod run;
+mod shell;
 mod short;
 mod ssh;
 mod table;
+mod task;
+mod terminal;
 
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-use std::process::{self, ExitCode};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue};
 
-use crate::capability::clock::Cancel;
-use crate::capability::text::clean;
-use crate::contract::State;
+use driver::{Choice, Needs};
+use early::Early;
 use exit::Exit;
+use failure::Failure;
 use provision::Purpose;
 
 const EXIT_CODES: &str = "\
@@ -61,12 +68,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(args: &[OsString]) -> Result<(), Failure> {
-    let driver = match driver::Choice::of(args) {
+    let driver = match choice(args) {
         // A shell shows no error while somebody types.
-        Err(_) if completions::words(args).is_some() => return Ok(()),
+        Err(_) if completion::words(args).is_some() => return Ok(()),
         driver => driver?,
     };
-    if completions::answer(args, || command(&driver))? {
+    if completion::answer(args, || command(&driver))? {
         return Ok(());
     }
     let matches = match command(&driver).try_get_matches_from(args) {
@@ -91,7 +98,7 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
             drop(io::stderr().write_all(text.as_bytes()));
             return Err(Failure {
                 hint,
-                ..Failure::shown(Exit::Usage)
+                ..Failure::silent(Exit::Usage)
             });
         }
     };
@@ -108,20 +115,37 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
         Some(("context", matches)) => context::execute(&driver, matches),
         Some(("config", matches)) => config::execute(&driver, matches),
         Some(("doctor", matches)) => doctor::execute(&driver, matches),
-        Some(("completions", matches)) => completions::completions(matches),
-        Some(("man", matches)) => completions::man(command(&driver), matches),
+        Some(("completions", matches)) => completions::execute(matches),
+        Some(("man", matches)) => man::execute(command(&driver), matches),
         Some(("gc", matches)) => gc::execute(&driver, matches),
         Some(("driver", matches)) => drivers::execute(matches),
         Some((command, matches)) if inventory::is_command(command) => {
             inventory::execute(&driver, command, matches)
         }
         Some((short, matches)) => short::execute(&driver, short, matches),
-        None => Err(Failure::shown(Exit::Usage)),
+        None => Err(Failure::silent(Exit::Usage)),
+    }
+}
+
+/// The driver of a command line, or of one that a shell wants completed.
+fn choice(args: &[OsString]) -> Result<Choice, Failure> {
+    let words = completion::words(args).map(Arc::new);
+    let early = Early::of(words.as_ref().map_or(args, |words| &words.words));
+    Choice::of(&early, needs(&early.path), words.clone())
+}
+
+/// What of the driver must be known for the arguments of a command, which may be in the words for its help.
+fn needs(path: &[&str]) -> Needs {
+    match path {
+        ["run", "create"] | ["gc" | "doctor"] | ["config", ..] => Needs::Options,
+        ["man"] => Needs::Listable,
+        [command] if inventory::is_command(command) => Needs::Listable,
+        _ => Needs::Nothing,
     }
 }
 
 /// The whole command line.
-fn command(driver: &driver::Choice) -> Command {
+fn command(driver: &Choice) -> Command {
     let command = Command::new("btcloud-host")
         .about("Creates and controls Docker hosts with sandboxed machine drivers")
         .version(env!("CARGO_PKG_VERSION"))
@@ -141,7 +165,8 @@ fn command(driver: &driver::Choice) -> Command {
         .subcommand(config::command(driver))
         .subcommand(doctor::command(driver))
         .subcommand(drivers::command())
-        .subcommands(completions::commands())
+        .subcommand(completions::command())
+        .subcommand(man::command())
         .after_help(EXIT_CODES);
     examples::add(command, "")
 }
@@ -154,143 +179,4 @@ fn operation_alone(error: &clap::Error) -> Option<String> {
         )),
         _ => None,
     }
-}
-
-/// How a command ended if not well.
-#[derive(Debug)]
-struct Failure {
-    exit: Exit,
-    /// What to tell the user; nothing if that has been done.
-    error: Option<anyhow::Error>,
-    hint: Option<String>,
-}
-
-impl Failure {
-    fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self {
-            exit,
-            error: Some(error.into()),
-            hint: None,
-        }
-    }
-
-    fn shown(exit: Exit) -> Self {
-        Self {
-            exit,
-            error: None,
-            hint: None,
-        }
-    }
-
-    fn show(&self) {
-        self.show_for("");
-    }
-
-    /// As it is shown where there are several machines: with the name of the one before it.
-    fn show_for(&self, name: &str) {
-        let mut text = String::new();
-        if let Some(error) = &self.error {
-            let label = match name {
-                "" => String::new(),
-                name => format!("{name}: "),
-            };
-            text = format!(
-                "btcloud-host: {label}{}\n",
-                clean(&format!("{error:#}"), 16 * 1024)
-            );
-        }
-        if let Some(hint) = &self.hint {
-            text.push_str(&format!("  hint: {}\n", clean(hint, 16 * 1024)));
-        }
-        drop(io::stderr().write_all(text.as_bytes()));
-    }
-}
-
-impl From<crate::machine::Error> for Failure {
-    fn from(error: crate::machine::Error) -> Self {
-        Self {
-            exit: Exit::of(&error),
-            hint: error.hint(),
-            // Its text tells the causes too.
-            error: Some(anyhow::Error::msg(error.to_string())),
-        }
-    }
-}
-
-/// Prints a line of data. A reader that has gone is no failure, as for other tools in a pipeline.
-fn print(line: &str) -> Result<(), Failure> {
-    match writeln!(io::stdout(), "{line}") {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            let error = anyhow::Error::new(e).context("cannot write to the standard output");
-            Err(Failure::new(Exit::Failed, error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn print_json(json: &serde_json::Value) -> Result<(), Failure> {
-    print(&format!("{json:#}"))
-}
-
-fn warn(text: &str) {
-    tell(&format!("btcloud-host: warning: {text}"));
-}
-
-/// Writes a line for the user. If nobody can read it, nobody can be told of that.
-fn tell(line: &str) {
-    drop(writeln!(io::stderr(), "{line}"));
-}
-
-/// A state as docker-machine writes it.
-fn state_name(state: State) -> &'static str {
-    match state {
-        State::None => "",
-        State::Running => "Running",
-        State::Paused => "Paused",
-        State::Saved => "Saved",
-        State::Stopped => "Stopped",
-        State::Stopping => "Stopping",
-        State::Starting => "Starting",
-        State::Error => "Error",
-        State::Timeout => "Timeout",
-        State::NotFound => "Not Found",
-    }
-}
-
-/// Asks the user, who agrees by yes. `otherwise` tells how to do it where there is no terminal.
-fn consents(question: &str, otherwise: &str) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure {
-            hint: Some(otherwise.to_owned()),
-            ..Failure::new(
-                Exit::Usage,
-                anyhow::anyhow!("there is no terminal to ask for your consent at"),
-            )
-        });
-    }
-    drop(write!(io::stderr(), "{question} [y/N] "));
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.context("cannot read your answer")
-        .map_err(|e| Failure::new(Exit::Failed, e))?;
-    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
-}
-
-/// The first SIGINT, SIGTERM or SIGHUP asks to stop and to undo; the second one ends the process, after `last_words`.
-fn cancel_on_signals(last_words: impl Fn() + Send + 'static) -> Cancel {
-    let cancel = Cancel::default();
-    let asked = AtomicBool::new(false);
-    let handler_cancel = cancel.clone();
-    let handler = move || {
-        if asked.swap(true, Ordering::SeqCst) {
-            last_words();
-            process::exit(Exit::Interrupted as i32);
-        }
-        warn("interrupted; a second signal stops at once");
-        handler_cancel.set();
-    };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        warn(&format!("signals cannot be handled: {error}"));
-    }
-    cancel
 }

@@ -7,14 +7,16 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::driver::{Choice, common, store};
+use super::arguments::{common, machine_name, machine_names, store};
+use super::driver::Choice;
 use super::each::each;
 use super::exit::Exit;
+use super::failure::Failure;
 use super::report::Report;
-use super::run::{Task, machine_name};
-use super::{Failure, cancel_on_signals, print};
+use super::task::Task;
+use super::terminal::{cancel_on_signals, print};
 use crate::capability::clock::Cancel;
-use crate::machine::{Engine, EngineOptions, Error, INSTALL_URL, Machine, Store, is_machine_name};
+use crate::machine::{Engine, EngineOptions, INSTALL_URL, Machine, Store};
 use crate::provision::{self, Provisioned, SSH_PATIENCE, Wishes};
 
 /// What `run create` is to do about the engine.
@@ -189,32 +191,13 @@ pub(super) fn execute(
     matches: &ArgMatches,
     purpose: Purpose,
 ) -> Result<(), Failure> {
-    let names: Vec<String> = matches
-        .get_many("name")
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect();
-    if let Some(name) = names.iter().find(|name| !is_machine_name(name)) {
-        return Err(Error::Name(name.clone()).into());
-    }
+    let names = machine_names(matches, "name")?;
     let store = store(matches)?;
     let report = Report::new(matches.get_flag("verbose"));
     let cancel = cancel_on_signals(|| ());
-    let is_one = names.len() == 1;
     let work = |name: &str| {
-        let task = Task {
-            choice,
-            store: store.clone(),
-            cancel: cancel.clone(),
-            report: Arc::new(if is_one {
-                report.alone()
-            } else {
-                report.lane(name)
-            }),
-            json: false,
-            name: name.to_owned(),
-        };
+        let report = report.of_machine(name, names.len());
+        let task = Task::new(choice, &store, &cancel, report, name);
         provision(&task, ssh_patience(matches), purpose)
     };
     let tell = |_: &str, line: String| print(&line);
@@ -233,7 +216,7 @@ fn provision(task: &Task<'_>, ssh_patience: Duration, purpose: Purpose) -> Resul
         new_certificates: purpose == Purpose::NewCertificates,
         ssh_patience,
     };
-    let provisioned = run(&machine, &wishes, &task.report, &task.cancel)?;
+    let provisioned = run(&machine, &wishes, &task.report, task.cancel)?;
     Ok(format!(
         "{name} runs Docker {} at {} on {}",
         provisioned.version,
@@ -245,7 +228,7 @@ fn provision(task: &Task<'_>, ssh_patience: Duration, purpose: Purpose) -> Resul
 /// Notes that a machine is to become a Docker host.
 pub(super) fn mark(store: &Store, name: &str) -> Result<(), Failure> {
     let marked = provision::mark(&store.directory(name));
-    marked.map_err(|error| Failure::new(Exit::Failed, error))
+    marked.map_err(Failure::failed)
 }
 
 /// Makes a machine a Docker host, and tells what to do if that fails.
@@ -279,9 +262,6 @@ pub(super) fn run(
             true => Exit::Interrupted,
             false => Exit::Failed,
         };
-        Failure {
-            hint: Some(hint),
-            ..Failure::new(exit, anyhow::Error::msg(text))
-        }
+        Failure::new(exit, text).with_hint(hint)
     })
 }

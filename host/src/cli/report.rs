@@ -47,8 +47,21 @@ impl Report {
         }
     }
 
+    /// Shows warnings alone, and debug lines if `verbose`.
+    pub(super) fn quiet(verbose: bool) -> Self {
+        Self::of(verbose, true)
+    }
+
+    /// One for a machine of so many, on the same screen.
+    pub(super) fn of_machine(&self, name: &str, machines: usize) -> Self {
+        match machines {
+            1 => self.alone(),
+            _ => self.lane(name),
+        }
+    }
+
     /// One for a machine alone, on the same screen.
-    pub(super) fn alone(&self) -> Self {
+    fn alone(&self) -> Self {
         Self {
             screen: Arc::clone(&self.screen),
             label: String::new(),

@@ -1,19 +1,20 @@
 //! What docker-machine's users type all day: `ip`, `url`, `status`, `inspect`, and for several machines at once `start`, `stop`,
 //! `kill`, `restart` and `rm`. They are the operations of `btcloud-host run`.
 
-use std::sync::Arc;
-
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::driver::{Choice, common, store};
-use super::each::{each, parallel};
+use super::arguments::{common, has_flag, machine_name, machine_names, quiet, store, yes};
+use super::driver::Choice;
+use super::each::{each, parallel, parallel_of};
 use super::exit::Exit;
+use super::failure::Failure;
 use super::report::Report;
-use super::run::{self, Task, machine_name};
-use super::{Failure, consents, print, warn};
-use crate::machine::{Change, Error, is_machine_name};
+use super::run;
+use super::task::Task;
+use super::terminal::{cancel_on_signals, consents, print, warn};
+use crate::machine::Change;
 
-/// The questions, with the operation that each is.
+/// The commands that ask and change nothing; each is the operation of that name.
 const QUESTIONS: [&str; 4] = ["ip", "url", "status", "inspect"];
 
 /// What changes machines, what it does, and what is said when it is done.
@@ -47,13 +48,7 @@ pub(super) fn commands() -> Vec<Command> {
         "rm",
         "Remove machines and all that was made for them, in the cloud and here",
     )
-    .arg(
-        Arg::new("yes")
-            .short('y')
-            .long("yes")
-            .action(ArgAction::SetTrue)
-            .help("Do not ask"),
-    )
+    .arg(yes("Do not ask"))
     .arg(
         Arg::new("force")
             .short('f')
@@ -78,16 +73,10 @@ fn several(name: &'static str, about: &'static str) -> Command {
                 .help("The machines' names"),
         )
         .arg(parallel())
-        .arg(
-            Arg::new("quiet")
-                .short('q')
-                .long("quiet")
-                .action(ArgAction::SetTrue)
-                .help("Print only warnings and errors"),
-        )
+        .arg(quiet())
 }
 
-/// Runs one of them.
+/// Runs the command of that name.
 pub(super) fn execute(choice: &Choice, name: &str, matches: &ArgMatches) -> Result<(), Failure> {
     if QUESTIONS.contains(&name) {
         return run::perform(choice, name, matches);
@@ -95,62 +84,41 @@ pub(super) fn execute(choice: &Choice, name: &str, matches: &ArgMatches) -> Resu
     let change = CHANGES.iter().find(|(change, ..)| *change == name);
     let change = change.map(|(_, change, _, done)| (*change, *done));
     let (change, done) = change.unwrap_or((Change::Remove, "removed"));
-    let names: Vec<String> = matches
-        .get_many("names")
-        .into_iter()
-        .flatten()
-        .cloned()
-        .collect();
-    if let Some(name) = names.iter().find(|name| !is_machine_name(name)) {
-        return Err(Error::Name(name.clone()).into());
-    }
-    let flag = |id| matches.try_get_one::<bool>(id).ok().flatten() == Some(&true);
-    let is_forced = flag("force");
-    if change == Change::Remove && !is_forced && !flag("yes") {
+    let names = machine_names(matches, "names")?;
+    let is_forced = has_flag(matches, "force");
+    if change == Change::Remove && !is_forced && !has_flag(matches, "yes") {
         let question = format!(
             "Remove {}, and all that was made for {}?",
             names.join(", "),
             if names.len() == 1 { "it" } else { "them" }
         );
         if !consents(&question, "-y removes without asking")? {
-            return Err(Failure::new(
-                Exit::Failed,
-                anyhow::anyhow!("nothing was removed"),
-            ));
+            return Err(Failure::failed("nothing was removed"));
         }
     }
     let store = store(matches)?;
-    let is_quiet = flag("quiet");
-    let report = Report::of(flag("verbose"), is_quiet);
-    let cancel = super::cancel_on_signals(|| ());
-    let is_one = names.len() == 1;
+    let is_quiet = matches.get_flag("quiet");
+    let report = Report::of(matches.get_flag("verbose"), is_quiet);
+    let cancel = cancel_on_signals(|| ());
     let work = |name: &str| {
-        let task = Task {
-            choice,
-            store: store.clone(),
-            cancel: cancel.clone(),
-            report: Arc::new(if is_one {
-                report.alone()
-            } else {
-                report.lane(name)
-            }),
-            json: false,
-            name: name.to_owned(),
-        };
+        let report_of_machine = report.of_machine(name, names.len());
+        let task = Task::new(choice, &store, &cancel, report_of_machine, name);
         let result = match change {
             Change::Remove => task.remove(),
             change => task.change(change),
         };
         task.report.finish();
         match result {
-            // Not even the file says what it is.
+            // Forced: it is forgotten here although its cloud or its file refuses.
             Err(failure)
                 if is_forced && store.contains(name) && failure.exit != Exit::Interrupted =>
             {
-                failure.show_for(name);
-                warn(&format!(
-                    "{name} is forgotten here all the same; `btcloud-host gc` finds what is left of it in the cloud"
-                ));
+                report.aside(|| {
+                    failure.show_for(name);
+                    warn(&format!(
+                        "{name} is forgotten here all the same; `btcloud-host gc` finds what is left of it in the cloud"
+                    ));
+                });
                 Ok(store.remove(name)?)
             }
             result => result,
@@ -160,6 +128,6 @@ pub(super) fn execute(choice: &Choice, name: &str, matches: &ArgMatches) -> Resu
         true => Ok(()),
         false => print(&format!("{name}: {done}")),
     };
-    let parallel = matches.get_one::<u16>("parallel").copied().unwrap_or(1);
-    each(&names, parallel.into(), &cancel, &report, &work, &tell)
+    let parallel = parallel_of(matches);
+    each(&names, parallel, &cancel, &report, &work, &tell)
 }

@@ -3,16 +3,13 @@
 use std::ffi::OsString;
 use std::process;
 
-use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::Failure;
-use super::driver::{Choice, common, store};
-use super::exit::Exit;
-use super::report::Report;
-use super::run::machine_name;
-use crate::capability::clock::Cancel;
-use crate::machine::{Error, Machine, Surroundings, is_machine_name};
+use super::arguments::{common, machine_name, store};
+use super::driver::Choice;
+use super::failure::Failure;
+use super::task::stored;
+use crate::machine::is_machine_name;
 use crate::ssh::Ssh;
 
 /// The command `ssh`.
@@ -54,21 +51,15 @@ pub(super) fn copy_command() -> Command {
         .arg(file("to", "Where to"))
 }
 
-fn machine(driver: &Choice, matches: &ArgMatches, name: &str) -> Result<Ssh, Failure> {
-    if !is_machine_name(name) {
-        return Err(Error::Name(name.to_owned()).into());
-    }
-    let (record, made_by) = store(matches)?.load(name)?;
-    let report = std::sync::Arc::new(Report::new(matches.get_flag("verbose")));
-    let surroundings = Surroundings::of_process(report, Cancel::default());
-    let machine = Machine::new(driver.for_machine(name, &made_by)?, surroundings, record);
+fn ssh_to(choice: &Choice, matches: &ArgMatches, name: &str) -> Result<Ssh, Failure> {
+    let machine = stored(choice, &store(matches)?, name, matches)?;
     Ok(Ssh::to(&machine)?)
 }
 
-/// Logs in.
+/// Runs `btcloud-host ssh`.
 pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
     let name = matches.get_one::<String>("name").map_or("", String::as_str);
-    let ssh = machine(driver, matches, name)?;
+    let ssh = ssh_to(driver, matches, name)?;
     let command = matches
         .get_many::<OsString>("command")
         .into_iter()
@@ -83,7 +74,7 @@ pub(super) fn execute(driver: &Choice, matches: &ArgMatches) -> Result<(), Failu
     become_client(client)
 }
 
-/// Copies.
+/// Runs `btcloud-host scp`.
 pub(super) fn copy(driver: &Choice, matches: &ArgMatches) -> Result<(), Failure> {
     let text = |name| matches.get_one::<String>(name).cloned().unwrap_or_default();
     let mut client = process::Command::new("scp");
@@ -103,9 +94,9 @@ pub(super) fn copy(driver: &Choice, matches: &ArgMatches) -> Result<(), Failure>
             Some(_) => {
                 let text =
                     "scp cannot copy from one machine to another; copy to this computer first";
-                return Err(Failure::new(Exit::Usage, anyhow::Error::msg(text)));
+                return Err(Failure::usage(text));
             }
-            None => machine(driver, matches, name)?,
+            None => ssh_to(driver, matches, name)?,
         };
         let host = match ssh.host().contains(':') {
             true => format!("[{}]", ssh.host()),
@@ -115,8 +106,9 @@ pub(super) fn copy(driver: &Choice, matches: &ArgMatches) -> Result<(), Failure>
         known = Some((name.to_owned(), ssh));
     }
     let Some((_, ssh)) = known else {
-        let error = anyhow::Error::msg("neither path is on a machine; write that one as NAME:PATH");
-        return Err(Failure::new(Exit::Usage, error));
+        return Err(Failure::usage(
+            "neither path is on a machine; write that one as NAME:PATH",
+        ));
     };
     client
         .args(ssh.options())
@@ -140,9 +132,6 @@ fn become_client(mut client: process::Command) -> Result<(), Failure> {
     use std::os::unix::process::CommandExt as _;
     let name = client.get_program().display().to_string();
     let error = client.exec();
-    let error = Err::<(), _>(error).with_context(|| format!("cannot start {name}"));
-    error.map_err(|error| Failure {
-        hint: Some("install the OpenSSH client".to_owned()),
-        ..Failure::new(Exit::Failed, error)
-    })
+    let error = format!("cannot start {name}: {error}");
+    Err(Failure::failed(error).with_hint("install the OpenSSH client"))
 }

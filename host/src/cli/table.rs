@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal as _};
 
 use console::{Style, measure_text_width, truncate_str};
 
-use super::{Failure, print};
+use super::failure::Failure;
+use super::terminal::print;
 
 /// What is between two columns; docker-machine's too.
 const GAP: usize = 3;

@@ -18,7 +18,7 @@
     )
 )]
 
-pub mod peer;
+mod peer;
 mod service;
 pub mod wire;
 
@@ -41,6 +41,9 @@ use service::DriverService;
 
 /// What the client puts into `MACHINE_PLUGIN_TOKEN` (`localbinary.PluginEnvKey`).
 const TOKEN: &str = "42";
+
+/// What the name of every plugin begins with, before that of its driver.
+const PREFIX: &str = "docker-machine-driver-";
 
 /// What Go's plugins print when somebody starts them by hand.
 const NOT_A_CLIENT: &str = "\
@@ -75,12 +78,15 @@ pub fn main(driver_name: &str, driver: LazyDriver) -> ExitCode {
     }
 }
 
-/// The name of the driver that a program serves, by the name under which it was started: `docker-machine-driver-NAME`.
+/// The name of the driver that a program serves, by the name under which it was started, as [`program_name`] has it.
 pub fn driver_name(program: Option<&OsStr>) -> Option<String> {
     let name = Path::new(program?).file_name()?.to_str()?;
-    let name = name.strip_suffix(".exe").unwrap_or(name);
-    name.strip_prefix("docker-machine-driver-")
-        .map(str::to_owned)
+    name.strip_prefix(PREFIX).map(str::to_owned)
+}
+
+/// The name under which clients look for the plugin of a driver.
+pub fn program_name(driver: &str) -> String {
+    format!("{PREFIX}{driver}")
 }
 
 /// Serves one connection for a machine until the client hangs up. The plugin's own life does not depend on it.

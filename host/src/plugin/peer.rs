@@ -14,7 +14,7 @@ use std::net::TcpStream;
 
 /// Why a peer is not served.
 #[derive(Debug, thiserror::Error)]
-pub enum Stranger {
+pub(super) enum Stranger {
     /// It is another user's.
     #[error("a connection of the user {0} is refused: the plugin serves the user who runs it")]
     Uid(u32),
@@ -31,7 +31,7 @@ pub enum Stranger {
 /// # Errors
 ///
 /// If it is not. Where the kernel does not tell nobody is.
-pub fn admit(peer: &TcpStream) -> Result<(), Stranger> {
+pub(super) fn admit(peer: &TcpStream) -> Result<(), Stranger> {
     #[cfg(target_os = "linux")]
     return linux::admit(peer);
     #[cfg(not(target_os = "linux"))]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -184,6 +185,17 @@ fn the_usual_profile_is_left_out_for_another_driver_than_its_own() {
         refused.fails(2).contains("\"zone\", which is no option"),
         "{refused:?}"
     );
+}
+
+#[test]
+fn a_path_that_is_no_text_can_be_shown_all_the_same() {
+    let lab = Lab::new();
+    let mut show = lab.command(program("btcloud-host"));
+    let store = lab.home().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    show.args(["config", "show", "--json", "-s"]).arg(store);
+    let shown: Value = serde_json::from_str(lab.finish(&mut show).ok()).unwrap();
+    let store = shown["store"].as_str().unwrap();
+    assert!(store.ends_with("caf\u{fffd}"), "{store}");
 }
 
 #[test]
