@@ -2,26 +2,9 @@
 
 mod common;
 
-use std::fs;
-use std::path::PathBuf;
-
-use common::{decode_all, hex};
+use common::{captured, captured_streams, decode_all, hex};
 use netrpc::gob::{Encoder, Type, Value};
 use netrpc::rpc::{EMPTY, REQUEST, RESPONSE};
-
-/// A captured stream, after the greeting of HTTP.
-fn captured(name: &str) -> Vec<u8> {
-    let path = format!(
-        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/{}.bin"),
-        name
-    );
-    after_greeting(&fs::read(path).unwrap())
-}
-
-fn after_greeting(bytes: &[u8]) -> Vec<u8> {
-    let greeting = bytes.windows(2).position(|two| two == b"\n\n").unwrap();
-    bytes[greeting + 2..].to_vec()
-}
 
 /// A list of anything.
 static LIST: Type = Type::Slice(&Type::Interface);
@@ -67,21 +50,15 @@ fn the_examples_of_gos_documentation_decode() {
 
 #[test]
 fn every_captured_stream_decodes() {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
-    let mut streams = 0;
-    for entry in fs::read_dir(directory).unwrap() {
-        let path: PathBuf = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "bin") {
-            let values = decode_all(&after_greeting(&fs::read(&path).unwrap())).unwrap();
-            assert!(
-                !values.is_empty() && values.len().is_multiple_of(2),
-                "{}",
-                path.display()
-            );
-            streams += 1;
-        }
+    let streams = captured_streams();
+    for (name, stream) in &streams {
+        let values = decode_all(stream).unwrap();
+        assert!(
+            !values.is_empty() && values.len().is_multiple_of(2),
+            "{name}"
+        );
     }
-    assert_eq!(streams, 16);
+    assert_eq!(streams.len(), 16);
 }
 
 #[test]

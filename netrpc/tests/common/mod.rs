@@ -407,19 +407,25 @@ pub(crate) fn canonical(value: &Value) -> String {
     }
 }
 
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
+
 /// The streams that genuine programs exchanged, without the greeting of HTTP, and their names.
 pub(crate) fn captured_streams() -> Vec<(String, Vec<u8>)> {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
     let mut streams = Vec::new();
-    for entry in std::fs::read_dir(directory).unwrap() {
+    for entry in std::fs::read_dir(VECTORS).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "bin") {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            let bytes = std::fs::read(&path).unwrap();
-            let greeting = bytes.windows(2).position(|two| two == b"\n\n").unwrap();
-            streams.push((name, bytes[greeting + 2..].to_vec()));
+            streams.push((name.clone(), captured(&name)));
         }
     }
     streams.sort();
     streams
+}
+
+/// One of them.
+pub(crate) fn captured(name: &str) -> Vec<u8> {
+    let bytes = std::fs::read(format!("{VECTORS}/{name}.bin")).unwrap();
+    let greeting = bytes.windows(2).position(|two| two == b"\n\n").unwrap();
+    bytes[greeting + 2..].to_vec()
 }
