@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{Result, cargo, run, setup, target_dir, test};
+use crate::{Result, cargo, clients, run, setup, target_dir};
 
 /// Builds everything in release and measures it.
 pub(crate) fn run_all() -> Result<()> {
@@ -18,11 +18,11 @@ pub(crate) fn run_all() -> Result<()> {
     let go = [
         (
             "TEST_DOCKER_MACHINE",
-            test::build_go_client("docker-machine", "."),
+            clients::build_go("docker-machine", "."),
         ),
         (
             "BENCH_GO_PLUGIN",
-            test::build_go("go-plugin", ".", "docker-machine-driver-gobench"),
+            clients::build_go_as("go-plugin", ".", "docker-machine-driver-gobench"),
         ),
     ];
     for (variable, built) in go {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{Result, program, real_machine, run, setup, target_dir};
+use crate::{Result, find_program, program, real_machine, run, setup, target_dir};
 
 /// Plays it, with a genuine client too if one is at hand.
 pub(crate) fn play() -> Result<()> {
@@ -27,8 +27,7 @@ pub(crate) fn play_real() -> Result<()> {
 fn client() -> Option<PathBuf> {
     let built = target_dir().join("clients").join("docker-machine");
     let chosen = std::env::var_os("DOCKER_MACHINE_BIN").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let installed = std::env::split_paths(&path).map(|directory| directory.join("docker-machine"));
+    let installed = find_program("docker-machine");
     // The addresses that the simulated machines have are there on Linux only.
     let mut candidates = chosen.into_iter().chain([built]).chain(installed);
     candidates.find(|client| cfg!(target_os = "linux") && client.is_file())

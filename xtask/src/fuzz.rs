@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use crate::{Result, cargo, output, root, run, target_dir};
+use crate::{Result, output, root, run, target_dir, tools};
 
 /// A program in `fuzz/fuzz_targets`.
 struct Target {
@@ -137,17 +137,9 @@ pub(crate) fn compile() -> ExitCode {
 
 /// cargo-fuzz: the one that is installed, or else one in the directory of what is built.
 fn provide_cargo_fuzz() -> Result<PathBuf> {
-    let is_there =
-        |program: &PathBuf| output(Command::new(program).args(["fuzz", "--version"])).is_ok();
-    let tools = target_dir().join("tools");
-    let own = tools.join("bin").join("cargo-fuzz");
-    let candidates = [PathBuf::from("cargo-fuzz"), own.clone()];
-    if let Some(program) = candidates.into_iter().find(is_there) {
-        return Ok(program);
+    let installed = PathBuf::from("cargo-fuzz");
+    match output(Command::new(&installed).args(["fuzz", "--version"])) {
+        Ok(_) => Ok(installed),
+        Err(_) => tools::FUZZ.provide(),
     }
-    println!("Installing cargo-fuzz into {}", tools.display());
-    run(cargo()
-        .args(["install", "cargo-fuzz", "--locked", "--root"])
-        .arg(&tools))?;
-    Ok(own)
 }

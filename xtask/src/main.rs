@@ -4,6 +4,8 @@
 
 mod audit;
 mod bench;
+mod clean_root;
+mod clients;
 mod demo;
 mod fuzz;
 mod package;
@@ -163,8 +165,22 @@ fn output(command: &mut Command) -> Result<String> {
     Err(format!("failed ({}): {command:?}\n{errors}", output.status))
 }
 
+/// Whether this runs as root, which may become any other user.
+fn check_root() -> Result<()> {
+    match output(Command::new("id").arg("-u"))?.trim() {
+        "0" => Ok(()),
+        _ => Err("it needs root".to_owned()),
+    }
+}
+
+/// Where a program is in the search path, if it is.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut programs = std::env::split_paths(&path).map(|directory| directory.join(name));
+    programs.find(|program| program.is_file())
+}
+
 /// Whether a program is in the search path.
 fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    find_program(program).is_some()
 }

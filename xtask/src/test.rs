@@ -1,10 +1,9 @@
 //! `cargo xtask test`: every test of the workspace, with the programs that the tests use.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{Result, cargo, is_installed, output, package, real_machine, root, setup, target_dir};
+use crate::{Result, cargo, check_root, clean_root, clients, output, package, real_machine, setup};
 
 /// What is made with programs from elsewhere, and tests need.
 struct Foreign {
@@ -25,7 +24,7 @@ const FOREIGN: [Foreign; 10] = [
         name: "docker-machine 0.16.2, built from its Go module",
         tests: "docker_machine_client",
         variable: "TEST_DOCKER_MACHINE",
-        provide: || build_go_client("docker-machine", "."),
+        provide: || clients::build_go("docker-machine", "."),
         check: || Ok(()),
     },
     Foreign {
@@ -33,7 +32,7 @@ const FOREIGN: [Foreign; 10] = [
         tests: "rancher_machine_client",
         variable: "TEST_RANCHER_MACHINE",
         provide: || {
-            build_go_client(
+            clients::build_go(
                 "rancher-machine",
                 "github.com/rancher/machine/cmd/rancher-machine",
             )
@@ -44,35 +43,36 @@ const FOREIGN: [Foreign; 10] = [
         name: "Go's own gob and net/rpc",
         tests: "gob_peer",
         variable: "TEST_GOB_PEER",
-        provide: || build_go_client("gob-peer", "."),
+        provide: || clients::build_go("gob-peer", "."),
         check: || Ok(()),
     },
     Foreign {
         name: "the CloudStack client cs, from PyPI",
         tests: "cs_client",
         variable: "CLOUDSTACK_TEST_PYTHON",
-        provide: install_cs,
+        provide: clients::install_cs,
         check: || Ok(()),
     },
     Foreign {
         name: "Docker's client",
         tests: "docker_client",
         variable: "TEST_DOCKER",
-        provide: || find_program("docker"),
+        // It needs no engine for what the tests do.
+        provide: || clients::find("docker"),
         check: || Ok(()),
     },
     Foreign {
         name: "zsh",
         tests: "zsh",
         variable: "TEST_ZSH",
-        provide: || find_program("zsh"),
+        provide: || clients::find("zsh"),
         check: || Ok(()),
     },
     Foreign {
         name: "the driver in Python, built by componentize-py from PyPI",
         tests: "python_driver",
         variable: "TEST_PYTHON_DRIVER",
-        provide: build_python_driver,
+        provide: clients::build_python_driver,
         check: || Ok(()),
     },
     Foreign {
@@ -87,14 +87,14 @@ const FOREIGN: [Foreign; 10] = [
         tests: "installed_package",
         variable: "TEST_PACKAGE",
         provide: || package::build(package::Profile::Dev),
-        check: package::check_root,
+        check: clean_root::check,
     },
     Foreign {
         name: "a clean Debian, made of its packages",
         tests: "installed_package",
         variable: "TEST_CLEAN_ROOT",
-        provide: package::clean_root,
-        check: package::check_root,
+        provide: clean_root::provide,
+        check: clean_root::check,
     },
 ];
 
@@ -121,23 +121,12 @@ const RIGHTS: [Right; 2] = [
     },
 ];
 
-/// Whether a program can become another user.
-fn check_root() -> Result<()> {
-    match output(Command::new("id").arg("-u"))?.trim() {
-        "0" => Ok(()),
-        _ => Err("that takes root".to_owned()),
-    }
-}
-
 /// Whether a program can be the root of a mount namespace of its own, in which it mounts something.
 fn check_mount_namespace() -> Result<()> {
     let script = "mount -t tmpfs none /mnt";
     let arguments = ["--map-root-user", "--mount", "sh", "-ec", script];
     output(Command::new("unshare").args(arguments)).map(drop)
 }
-
-/// The version of componentize-py that builds the driver in Python; the guide names it too.
-const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 
 /// Runs the tests; `arguments` go to the test programs, such as a part of a test's name.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
@@ -189,92 +178,4 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         ));
     }
     result
-}
-
-/// Builds a program in Go, a package in a module of `tests/clients`, with Go's ordinary tools.
-pub(crate) fn build_go_client(name: &str, package: &str) -> Result<PathBuf> {
-    build_go(name, package, name)
-}
-
-/// The same, as a program of another name.
-pub(crate) fn build_go(name: &str, package: &str, program: &str) -> Result<PathBuf> {
-    if !is_installed("go") {
-        return Err("Go is not installed".to_owned());
-    }
-    let module = root().join("tests/clients").join(name);
-    let program = target_dir().join("clients").join(program);
-    println!("Building {name} with Go");
-    let mut go = Command::new("go");
-    go.arg("build")
-        .arg("-C")
-        .arg(&module)
-        .args(["-mod=readonly", "-buildvcs=false", "-o"])
-        .arg(&program)
-        .arg(package);
-    output(&mut go)?;
-    Ok(program)
-}
-
-/// Finds a program in the search path. Docker's client needs no engine for what the tests do.
-fn find_program(name: &str) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|directory| directory.join(name))
-        .find(|program| program.is_file())
-        .ok_or_else(|| format!("{name} is not installed"))
-}
-
-/// Installs the client `cs`, and tells its Python.
-fn install_cs() -> Result<PathBuf> {
-    install_python("cs", "cs==5.2.0")
-}
-
-/// Installs a package from PyPI, by which a module comes, into an environment of its own, and tells its Python.
-fn install_python(module: &str, package: &str) -> Result<PathBuf> {
-    if !is_installed("python3") {
-        return Err("Python 3 is not installed".to_owned());
-    }
-    let environment = target_dir().join("clients").join(package);
-    let python = environment.join("bin").join("python");
-    let import = format!("import {module}");
-    if output(Command::new(&python).args(["-c", &import])).is_err() {
-        println!("Installing {package} with pip");
-        output(
-            Command::new("python3")
-                .args(["-m", "venv", "--clear"])
-                .arg(&environment),
-        )?;
-        output(Command::new(&python).args(["-m", "pip", "install", "--quiet", package]))?;
-    }
-    Ok(python)
-}
-
-/// Builds the component of the driver in Python, unless that has been done since its sources changed.
-fn build_python_driver() -> Result<PathBuf> {
-    let source = root().join("tests/drivers/python");
-    let component = target_dir().join("clients").join("hetzner_py.wasm");
-    let python = install_python("componentize_py", COMPONENTIZE_PY)?;
-    let changed = |path: &Path| {
-        path.metadata()
-            .and_then(|metadata| metadata.modified())
-            .ok()
-    };
-    let wit = fs::read_dir(root().join("wit")).map_err(|e| e.to_string())?;
-    let wit = wit.flatten().map(|entry| entry.path());
-    let sources = wit.chain([source.join("hetzner_py.py"), python.clone()]);
-    if changed(&component) < sources.filter_map(|path| changed(&path)).max() {
-        println!("Building the driver in Python");
-        output(
-            Command::new(python.with_file_name("componentize-py"))
-                .arg("--wit-path")
-                .arg(root().join("wit"))
-                .args(["--world", "driver", "componentize", "hetzner_py"])
-                .arg("--python-path")
-                .arg(&source)
-                .arg("--output")
-                .arg(&component)
-                .env("PYTHONDONTWRITEBYTECODE", "1"),
-        )?;
-    }
-    Ok(component)
 }

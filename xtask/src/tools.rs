@@ -27,6 +27,13 @@ pub(crate) const DENY: Tool = Tool {
     settings: &["--no-default-features"],
 };
 
+/// Fuzzes with libFuzzer.
+pub(crate) const FUZZ: Tool = Tool {
+    name: "cargo-fuzz",
+    version: "0.13.2",
+    settings: &[],
+};
+
 /// Collects the notices of dependencies.
 pub(crate) const ABOUT: Tool = Tool {
     name: "cargo-about",

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{Result, is_installed, program, root, run, setup, test};
+use crate::{Result, clients, is_installed, program, root, run, setup};
 
 /// Writes the set of the workspace's version, which must not be there yet.
 pub(crate) fn write() -> Result<()> {
@@ -10,7 +10,7 @@ pub(crate) fn write() -> Result<()> {
         return Err("minisign, which signs a driver, is not installed".to_owned());
     }
     setup::build()?;
-    let client = test::build_go_client("docker-machine", ".")?;
+    let client = clients::build_go("docker-machine", ".")?;
     let set = root().join("tests/upgrade").join(env!("CARGO_PKG_VERSION"));
     run(Command::new(program("upgrade-set")).args([client, set]))
 }
