@@ -30,7 +30,7 @@ const HANDED_ON: [&str; 3] = ["accept", "authorization", "content-type"];
 
 /// What goes wrong with a cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum Fault {
     Refuses,
     Denies,
     Fails,
@@ -38,7 +38,7 @@ pub(super) enum Trouble {
     HangsUp,
 }
 
-impl Trouble {
+impl Fault {
     pub(super) const ALL: [Self; 5] = [
         Self::Refuses,
         Self::Denies,
@@ -86,7 +86,7 @@ impl Trouble {
 #[derive(Clone, Debug)]
 pub(super) enum Behaviour {
     /// Something goes wrong.
-    Is(Trouble),
+    Is(Fault),
     /// Another one answers.
     HandsOn {
         /// Its scheme, host and port.
@@ -120,7 +120,7 @@ impl Cloud {
     pub(super) fn start(journal: Journal) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
-        let behaviour = Arc::new(Mutex::new(Behaviour::Is(Trouble::HangsUp)));
+        let behaviour = Arc::new(Mutex::new(Behaviour::Is(Fault::HangsUp)));
         let closing = Arc::new(AtomicBool::new(false));
         let server = {
             let (behaviour, closing) = (Arc::clone(&behaviour), Arc::clone(&closing));
@@ -151,7 +151,7 @@ impl Cloud {
     /// Has it behave like that from now on, and tells where it is.
     pub(super) fn behave(&self, behaviour: Behaviour) -> SocketAddr {
         let address = match behaviour {
-            Behaviour::Is(Trouble::Refuses) => self.refusing,
+            Behaviour::Is(Fault::Refuses) => self.refusing,
             _ => self.address,
         };
         *self
@@ -198,7 +198,7 @@ fn serve(
     let (answer, is_lost) = {
         let mut behaviour = behaviour.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *behaviour {
-            Behaviour::Is(trouble) => (trouble.answer(), false),
+            Behaviour::Is(fault) => (fault.answer(), false),
             Behaviour::HandsOn { to, loses_after } => {
                 let is_lost = changes && *loses_after == Some(0);
                 if changes {

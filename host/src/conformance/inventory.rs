@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::cloud::{Cloud, Trouble};
-use super::subject::{Answer, Operation, Setting, Subject, is_of_kind};
+use super::call::{Answer, Operation, Setting, is_of_kind};
+use super::cloud::{Cloud, Fault};
+use super::subject::Subject;
 use super::{Error, Report};
 use crate::capability::keys::Keys;
 use crate::capability::text::{clean, is_treacherous};
@@ -21,7 +22,7 @@ pub(super) fn of_listable(
     if !subject.loaded.driver.has_inventory() {
         return Ok(());
     }
-    let setting = subject.trouble(cloud, Trouble::Fails, None)?;
+    let setting = subject.fault(cloud, Fault::Fails, None)?;
     subject.journal.take();
     let mut problems = Vec::new();
     let mut told = Vec::new();
@@ -51,14 +52,14 @@ pub(super) fn of_listable(
     Ok(())
 }
 
-/// Has the inventory meet every trouble: it must not make up what the cloud does not tell.
+/// Has the inventory meet every fault: it must not make up what the cloud does not tell.
 pub(super) fn meet(subject: &mut Subject, cloud: &Cloud, report: &mut Report) -> Result<(), Error> {
     if !subject.loaded.driver.has_inventory() {
         return Ok(());
     }
     let mut problems = Vec::new();
-    for trouble in Trouble::ALL {
-        let setting = subject.trouble(cloud, trouble, None)?;
+    for fault in Fault::ALL {
+        let setting = subject.fault(cloud, fault, None)?;
         let machine = subject.machine(&setting.options)?;
         for operation in questions(subject) {
             let answer = subject.call(operation, &machine, &setting).answer;

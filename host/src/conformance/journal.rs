@@ -54,12 +54,12 @@ impl Journal {
 }
 
 /// Writes down what a driver saves, by the rules of the host's own record.
-pub(super) struct Keeper {
+pub(super) struct JournalSink {
     pub(super) journal: Journal,
     pub(super) options: Vec<OptionSpec>,
 }
 
-impl SaveState for Keeper {
+impl SaveState for JournalSink {
     fn save(&mut self, saved: Map<String, Json>) -> Result<(), contract::Error> {
         let json = Json::Object(saved.clone()).to_string();
         let kept = Record::default().replace_saved(saved, &config_keys(&self.options));

@@ -5,13 +5,14 @@
 //! Where the author has a cloud to try, a machine is led through its whole life there too, with that cloud's requests
 //! going through the one here, so that it can be seen what they are, and lose the answers of some.
 
+mod call;
 mod cloud;
+mod description;
+mod faults;
 mod inventory;
 mod journal;
-mod life;
-mod manners;
+mod lifecycle;
 mod subject;
-mod troubles;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -145,15 +146,15 @@ pub fn run(component: &[u8], settings: &Settings) -> Result<Report, Error> {
     let cloud = Cloud::start(journal.clone())?;
     let loaded = Loaded::new(driver, description);
     let mut subject = Subject::new(loaded, journal, settings)?;
-    manners::of_description(&mut subject, &cloud, &mut report)?;
+    description::of_description(&mut subject, &cloud, &mut report)?;
     inventory::of_listable(&mut subject, &cloud, &mut report)?;
     if subject.endpoint.is_some() {
-        manners::of_missing_options(&mut subject, &cloud, &mut report)?;
-        troubles::meet(&mut subject, &cloud, &mut report)?;
+        description::of_missing_options(&mut subject, &cloud, &mut report)?;
+        faults::meet(&mut subject, &cloud, &mut report)?;
         inventory::meet(&mut subject, &cloud, &mut report)?;
-        troubles::cancel(&mut subject, &cloud, &mut report)?;
+        faults::cancel(&mut subject, &cloud, &mut report)?;
         if let Some(url) = &settings.endpoint {
-            life::lead(&mut subject, &cloud, &url.parse()?, settings, &mut report)?;
+            lifecycle::lead(&mut subject, &cloud, &url.parse()?, settings, &mut report)?;
         }
     }
     subject.conclude(&mut report);

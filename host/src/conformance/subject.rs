@@ -8,142 +8,27 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::cloud::{Behaviour, Cloud, Trouble};
-use super::journal::{Event, Journal, Keeper, WaitedTime};
+use super::call::{Answer, Operation, Outcome, Setting};
+use super::cloud::{Behaviour, Cloud, Fault};
+use super::journal::{Event, Journal, JournalSink, WaitedTime};
 use super::{Error, Report, Settings};
 use crate::capability::Capabilities;
-use crate::capability::clock::{Cancel, TimeSource};
+use crate::capability::clock::Cancel;
 use crate::capability::http::{Client, Endpoint};
 use crate::capability::keys::Keys;
 use crate::capability::log::Silent;
 use crate::capability::text::clean;
-use crate::contract::types::ErrorKind;
-use crate::contract::{
-    self, Candidate, FoundMachine, Limit, ListableOption, Machine, OptionKind, OptionSpec, Status,
-    Value,
-};
+use crate::contract::{self, ListableOption, Machine, OptionKind, OptionSpec, Value};
 use crate::machine::answer::{check_candidates, check_limits, sane_status};
 use crate::machine::options::{Given, Options};
 use crate::machine::{Flag, Flags, Loaded, ProfileChoice, Surroundings, Variables, mint_id};
-use crate::sandbox::{self, Change};
+use crate::sandbox;
 
 /// How long one exchange with a cloud that fails may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The most bytes of an error's message.
 const MAX_MESSAGE: usize = 8 * 1024;
-
-/// What is asked of the driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operation {
-    Check,
-    Create,
-    Change(Change),
-    Status,
-    Survey,
-    /// What can be named in the option of that number among those that can be listed.
-    Candidates(usize),
-    Limits,
-}
-
-impl Operation {
-    pub(super) const CHANGES: [Self; 4] = [
-        Self::Change(Change::Stop),
-        Self::Change(Change::Start),
-        Self::Change(Change::Restart),
-        Self::Change(Change::Kill),
-    ];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Check => "check",
-            Self::Create => "create",
-            Self::Change(Change::Start) => "start",
-            Self::Change(Change::Stop) => "stop",
-            Self::Change(Change::Kill) => "kill",
-            Self::Change(Change::Restart) => "restart",
-            Self::Change(Change::Remove) => "remove",
-            Self::Status => "status",
-            Self::Survey => "survey",
-            Self::Candidates(_) => "candidates",
-            Self::Limits => "limits",
-        }
-    }
-}
-
-/// What came of a call.
-pub(super) struct Outcome {
-    pub(super) answer: Answer,
-    /// What the driver did meanwhile.
-    pub(super) events: Vec<Event>,
-}
-
-impl Outcome {
-    /// How many requests the cloud got.
-    pub(super) fn requests(&self) -> usize {
-        let is_request = |event: &&Event| matches!(event, Event::Called { .. });
-        self.events.iter().filter(is_request).count()
-    }
-
-    /// How many of them change something.
-    pub(super) fn changes(&self) -> usize {
-        let is_change = |event: &&Event| matches!(event, Event::Called { changes: true });
-        self.events.iter().filter(is_change).count()
-    }
-
-    /// What the driver saved last.
-    pub(super) fn saved(&self) -> Option<&str> {
-        self.events.iter().rev().find_map(|event| match event {
-            Event::Saves(json) => Some(json.as_str()),
-            _ => None,
-        })
-    }
-}
-
-/// The driver's answer.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Done,
-    Told(Vec<Result<Status, contract::Error>>),
-    Found(Vec<FoundMachine>),
-    Candidates(Vec<Candidate>),
-    Limits(Vec<Limit>),
-    Failed(contract::Error),
-    /// It came to no answer.
-    Broke,
-}
-
-impl Answer {
-    /// What it is, for a report of it being the wrong one.
-    pub(super) fn text(&self) -> String {
-        match self {
-            Self::Done => "it tells that all is well".to_owned(),
-            Self::Told(told) => {
-                let states = told.iter().map(|told| match told {
-                    Ok(status) => name_of(status.state),
-                    Err(error) => error.message.clone(),
-                });
-                format!("it answers: {}", states.collect::<Vec<_>>().join(", "))
-            }
-            Self::Found(found) => format!("it tells of {} machines", found.len()),
-            Self::Candidates(candidates) => format!("it tells of {} names", candidates.len()),
-            Self::Limits(limits) => format!("it tells of {} limits", limits.len()),
-            Self::Failed(error) => {
-                format!("it fails: {} ({})", error.message, name_of(error.kind))
-            }
-            Self::Broke => "it came to no answer".to_owned(),
-        }
-    }
-}
-
-/// Under which circumstances the driver is called.
-pub(super) struct Setting {
-    pub(super) name: &'static str,
-    pub(super) options: Arc<Options>,
-    pub(super) time: Arc<dyn TimeSource>,
-    pub(super) cancel: Cancel,
-    pub(super) client: Client,
-}
 
 /// The driver under test.
 pub(super) struct Subject {
@@ -259,20 +144,20 @@ impl Subject {
     }
 
     /// A cloud that fails in that way, in the options that stand in for a user's, or in `options`.
-    pub(super) fn trouble(
+    pub(super) fn fault(
         &self,
         cloud: &Cloud,
-        trouble: Trouble,
+        fault: Fault,
         options: Option<&Options>,
     ) -> Result<Setting, Error> {
-        let address = cloud.behave(Behaviour::Is(trouble));
+        let address = cloud.behave(Behaviour::Is(fault));
         let mut there = self.stand_ins(address)?;
         if let Some(options) = options {
             let endpoints = std::mem::replace(&mut there, options.clone()).endpoints;
             there.endpoints = endpoints;
         }
         Ok(Setting {
-            name: trouble.name(),
+            name: fault.name(),
             options: Arc::new(there),
             time: Arc::new(WaitedTime {
                 journal: self.journal.clone(),
@@ -306,7 +191,7 @@ impl Subject {
             client: setting.client.clone(),
             profile: ProfileChoice::Nothing,
         };
-        let keeper = Keeper {
+        let sink = JournalSink {
             journal: self.journal.clone(),
             options: self.loaded.description.options.clone(),
         };
@@ -315,7 +200,7 @@ impl Subject {
             &setting.options,
             setting.cancel.clone(),
             keys,
-            Box::new(keeper),
+            Box::new(sink),
         )
     }
 
@@ -358,7 +243,7 @@ impl Subject {
                 Err(error) => {
                     let text = error.to_string();
                     let text = setting.options.secrets.redact(&text);
-                    let name = operation.name();
+                    let name = self.name_of(operation);
                     self.crashes
                         .push(format!("{name}, {}: {text}", setting.name));
                     Answer::Broke
@@ -534,7 +419,7 @@ impl Subject {
             "What the driver tells is fit for users, and has no secret in it",
             self.messages,
         );
-        report.note("check, status and survey change nothing", self.changes);
+        report.note("Operations that only ask change nothing", self.changes);
         // A cloud that only fails never gets that far.
         if self.has_made {
             report.note(
@@ -543,12 +428,6 @@ impl Subject {
             );
         }
     }
-}
-
-/// The name of a case of the contract.
-pub(super) fn name_of(case: impl std::fmt::Debug) -> String {
-    let text = format!("{case:?}");
-    text.rsplit("::").next().unwrap_or_default().to_owned()
 }
 
 /// What is wrong with an error as users would read it. The sentences of options that are missing are the description's.
@@ -589,9 +468,4 @@ pub(super) fn path_of(url: &str) -> Option<String> {
     url.parse::<Endpoint>().ok()?;
     let url = url::Url::parse(url.trim()).ok()?;
     Some(url.path().trim_end_matches('/').to_owned())
-}
-
-/// Whether an error is of one of these kinds.
-pub(super) fn is_of_kind(answer: &Answer, kinds: &[ErrorKind]) -> bool {
-    matches!(answer, Answer::Failed(error) if kinds.contains(&error.kind))
 }

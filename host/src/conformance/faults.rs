@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use super::cloud::{Cloud, Trouble};
+use super::call::{Answer, Operation, Outcome, Setting, is_of_kind};
+use super::cloud::{Cloud, Fault};
 use super::journal::{Event, WaitedTime};
-use super::subject::{Answer, Operation, Outcome, Setting, Subject, is_of_kind};
+use super::subject::Subject;
 use super::{Error, Report};
 use crate::contract::types::ErrorKind;
 use crate::contract::{Machine, State};
@@ -19,12 +20,12 @@ const MAX_REQUESTS_AFTER: usize = 10;
 /// The longest time until it has stopped.
 const MAX_TIME_AFTER: Duration = Duration::from_secs(10);
 
-/// Has every operation meet every trouble, of a machine that was never made.
+/// Has every operation meet every fault, of a machine that was never made.
 pub(super) fn meet(subject: &mut Subject, cloud: &Cloud, report: &mut Report) -> Result<(), Error> {
     let (mut making, mut kinds, mut changing) = (Vec::new(), Vec::new(), Vec::new());
     let (mut removing, mut asking, mut surveying) = (Vec::new(), Vec::new(), Vec::new());
-    for trouble in Trouble::ALL {
-        let setting = subject.trouble(cloud, trouble, None)?;
+    for fault in Fault::ALL {
+        let setting = subject.fault(cloud, fault, None)?;
         let machine = subject.machine(&setting.options)?;
         let at = |operation: Operation, answer: &Answer| {
             format!("{}, {}: {}", operation.name(), setting.name, answer.text())
@@ -37,9 +38,9 @@ pub(super) fn meet(subject: &mut Subject, cloud: &Cloud, report: &mut Report) ->
                 making.push(format!("{text}; give values that it takes by --option"));
             } else if !matches!(outcome.answer, Answer::Failed(_)) {
                 making.push(text);
-            } else if trouble != Trouble::Refuses && outcome.requests() == 0 {
+            } else if fault != Fault::Refuses && outcome.requests() == 0 {
                 making.push(format!("{text}; it has not asked the cloud"));
-            } else if !is_of_kind(&outcome.answer, kinds_of(trouble)) {
+            } else if !is_of_kind(&outcome.answer, kinds_of(fault)) {
                 kinds.push(text);
             }
         }
@@ -91,23 +92,23 @@ pub(super) fn meet(subject: &mut Subject, cloud: &Cloud, report: &mut Report) ->
     Ok(())
 }
 
-/// What a trouble may be told as.
-fn kinds_of(trouble: Trouble) -> &'static [ErrorKind] {
-    match trouble {
-        Trouble::Refuses | Trouble::HangsUp => &[ErrorKind::Unreachable, ErrorKind::TimedOut],
+/// What a fault may be told as.
+fn kinds_of(fault: Fault) -> &'static [ErrorKind] {
+    match fault {
+        Fault::Refuses | Fault::HangsUp => &[ErrorKind::Unreachable, ErrorKind::TimedOut],
         // In the cloud's own form it would be one of authentication; this may be some proxy's.
-        Trouble::Denies => &[ErrorKind::Authentication, ErrorKind::Protocol],
-        Trouble::Fails => &[
+        Fault::Denies => &[ErrorKind::Authentication, ErrorKind::Protocol],
+        Fault::Fails => &[
             ErrorKind::Internal,
             ErrorKind::Protocol,
             ErrorKind::Unreachable,
             ErrorKind::TimedOut,
         ],
-        Trouble::Garbles => &[ErrorKind::Protocol],
+        Fault::Garbles => &[ErrorKind::Protocol],
     }
 }
 
-/// Has every operation meet every trouble, of a machine that is there, and tells what it did wrong. What `remove` saves is
+/// Has every operation meet every fault, of a machine that is there, and tells what it did wrong. What `remove` saves is
 /// kept in the machine.
 pub(super) fn meet_with(
     subject: &mut Subject,
@@ -121,8 +122,8 @@ pub(super) fn meet_with(
         Operation::Survey,
         Operation::Change(Change::Remove),
     ];
-    for trouble in Trouble::ALL {
-        let setting = subject.trouble(cloud, trouble, Some(options))?;
+    for fault in Fault::ALL {
+        let setting = subject.fault(cloud, fault, Some(options))?;
         for operation in Operation::CHANGES.into_iter().chain(more) {
             let outcome = subject.call(operation, machine, &setting);
             let is_error = match &outcome.answer {
@@ -149,13 +150,13 @@ pub(super) fn cancel(
     report: &mut Report,
 ) -> Result<(), Error> {
     let mut problems = Vec::new();
-    for trouble in [Trouble::Fails, Trouble::HangsUp] {
+    for fault in [Fault::Fails, Fault::HangsUp] {
         for cancels in [false, true] {
             for operation in [Operation::Check, Operation::Create]
                 .into_iter()
                 .chain(Operation::CHANGES)
             {
-                let setting = subject.trouble(cloud, trouble, None)?;
+                let setting = subject.fault(cloud, fault, None)?;
                 let setting = Setting {
                     time: Arc::new(WaitedTime {
                         journal: subject.journal.clone(),

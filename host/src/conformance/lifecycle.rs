@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::call::{Answer, Operation, Outcome, Setting, is_of_kind, name_of};
 use super::cloud::{Behaviour, Cloud};
-use super::subject::{Answer, Operation, Outcome, Setting, Subject, is_of_kind, name_of, path_of};
-use super::{Error, Report, Settings, inventory, troubles};
+use super::subject::{Subject, path_of};
+use super::{Error, Report, Settings, faults, inventory};
 use crate::capability::clock::Cancel;
 use crate::capability::http::{Client, Endpoint};
 use crate::contract::types::ErrorKind;
@@ -76,7 +77,7 @@ pub(super) fn lead(
     report.note("It is told to run, and found by survey", life.is_there());
     let mut machine = life.machine.clone();
     let options = Arc::clone(&life.setting.options);
-    let problems = troubles::meet_with(life.subject, cloud, &options, &mut machine)?;
+    let problems = faults::meet_with(life.subject, cloud, &options, &mut machine)?;
     report.note(
         "No operation takes a cloud that fails for one that has done what it shall",
         problems,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::cloud::{Cloud, Trouble};
-use super::subject::{Operation, Subject, is_of_kind};
+use super::call::{Operation, is_of_kind};
+use super::cloud::{Cloud, Fault};
+use super::subject::Subject;
 use super::{Error, Report};
 use crate::capability::keys::Keys;
 use crate::contract::OptionKind;
@@ -15,7 +16,7 @@ pub(super) fn of_description(
     cloud: &Cloud,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let setting = subject.trouble(cloud, Trouble::Fails, None)?;
+    let setting = subject.fault(cloud, Fault::Fails, None)?;
     subject.journal.take();
     let keys = subject.keys("description");
     let Keys::At { path, .. } = &keys else {
@@ -79,7 +80,7 @@ pub(super) fn of_missing_options(
         .collect();
     for name in &required {
         for operation in [Operation::Check, Operation::Create] {
-            let mut setting = subject.trouble(cloud, Trouble::Fails, None)?;
+            let mut setting = subject.fault(cloud, Fault::Fails, None)?;
             let options = Arc::make_mut(&mut setting.options);
             options.values.remove(name);
             let machine = subject.machine(&setting.options)?;
