@@ -1,6 +1,5 @@
 //! The methods of a driver, `RPCServerDriver` in `libmachine/drivers/rpc/server_driver.go`.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,8 +10,8 @@ use std::time::{Duration, Instant};
 use netrpc::gob::{Type, Value};
 use netrpc::rpc::{Ended, Refusal, Reply, Service};
 
-use super::peer::{self, Stranger};
-use super::wire::{self, CreateFlag, FlagValue};
+use super::peer::{self, Refused};
+use super::wire::{self, CreateFlag};
 use super::{Event, say};
 use crate::contract::{OptionKind, OptionSpec, State};
 use crate::machine::{Change, Error, Flag, Flags, Machine};
@@ -20,19 +19,29 @@ use crate::machine::{Change, Error, Flag, Flags, Machine};
 /// The name of the service, and the one that clients of the oldest version fall back to.
 const SERVICES: [&str; 2] = ["RPCServerDriver", "RpcServerDriver"];
 
-/// What a client that breaks off has undone or left alone, since nobody waits for it any more: what needs the driver.
-const OPERATIONS: [&str; 10] = [
-    "Create",
-    "GetCreateFlags",
-    "GetState",
-    "GetURL",
-    "Kill",
-    "PreCreateCheck",
-    "Remove",
-    "Restart",
-    "Start",
-    "Stop",
-];
+/// What a method does to the machine, if that is all it is.
+fn change_of(method: &str) -> Option<Change> {
+    Some(match method {
+        "Kill" => Change::Kill,
+        "Remove" => Change::Remove,
+        "Restart" => Change::Restart,
+        "Start" => Change::Start,
+        "Stop" => Change::Stop,
+        _ => return None,
+    })
+}
+
+/// Whether a client that breaks off has this undone or left alone, since nobody waits for it any more: what needs the driver.
+fn is_operation(method: &str) -> bool {
+    const ASK: [&str; 5] = [
+        "Create",
+        "GetCreateFlags",
+        "GetState",
+        "GetURL",
+        "PreCreateCheck",
+    ];
+    change_of(method).is_some() || ASK.contains(&method)
+}
 
 /// How many troubles with connections are told of: what strangers do must not fill the client's log.
 const MOST_TROUBLES: usize = 50;
@@ -107,23 +116,23 @@ impl DriverService {
         ))
     }
 
-    fn configure(&self, given: &BTreeMap<String, FlagValue>) -> Result<(), Error> {
+    fn configure(&self, given: &Flags) -> Result<(), Error> {
         let loaded = self.machine.driver().loaded()?;
         let mut flags = Flags::new();
         for spec in &loaded.description.options {
             match given.get(&spec.name) {
                 // Clients send every number; a zero that is no default means that there is none.
-                Some(FlagValue::Int(0)) if spec.default.is_none() => {}
-                Some(value) => drop(flags.insert(spec.name.clone(), flag(value))),
+                Some(Flag::Integer(0)) if spec.default.is_none() => {}
+                Some(value) => drop(flags.insert(spec.name.clone(), value.clone())),
                 None => {}
             }
         }
         self.machine.configure(&flags)?;
         let text = |name| match given.get(name) {
-            Some(FlagValue::String(text)) => text.as_str(),
+            Some(Flag::Text(text)) => text.as_str(),
             _ => "",
         };
-        let master = given.get("swarm-master") == Some(&FlagValue::Bool(true));
+        let master = given.get("swarm-master") == Some(&Flag::Boolean(true));
         self.machine
             .configure_swarm(master, text("swarm-host"), text("swarm-discovery"));
         Ok(())
@@ -149,13 +158,13 @@ impl DriverService {
                 told.map(|()| Reply::empty())
             }
             _ => {
-                let answer = self.other(method)?;
+                let answer = self.reply(method)?;
                 answer.map_err(|error| sentence(&error))
             }
         })
     }
 
-    fn other(&self, method: &str) -> Option<Result<Reply, Error>> {
+    fn reply(&self, method: &str) -> Option<Result<Reply, Error>> {
         let machine = &self.machine;
         let done = |()| Reply::empty();
         Some(match method {
@@ -188,13 +197,7 @@ impl DriverService {
                 created.map(|_| Reply::empty())
             }
             _ => {
-                let change = match method {
-                    "Start" => Change::Start,
-                    "Stop" => Change::Stop,
-                    "Kill" => Change::Kill,
-                    "Restart" => Change::Restart,
-                    _ => return None,
-                };
+                let change = change_of(method)?;
                 machine.exclusively(|| machine.change(change)).map(done)
             }
         })
@@ -230,12 +233,12 @@ impl Service for DriverService {
     }
 
     fn admit(&self, peer: &TcpStream) -> Result<(), String> {
-        peer::admit(peer).map_err(|stranger| {
+        peer::admit(peer).map_err(|refused| {
             // Without the kernel's word nobody can be served, which users see otherwise as a plugin that hangs up.
-            if matches!(stranger, Stranger::Unknown(_)) {
-                self.trouble(&mut io::stdout(), &format!("Warning: {stranger}"));
+            if matches!(refused, Refused::Unknown(_)) {
+                self.trouble(&mut io::stdout(), &format!("Warning: {refused}"));
             }
-            stranger.to_string()
+            refused.to_string()
         })
     }
 
@@ -249,11 +252,11 @@ impl Service for DriverService {
         }
         // One that never called was no client.
         if ended.calls > 0 {
-            let is_operation = |call: &String| {
-                let method = call.rsplit('.').next().unwrap_or_default();
-                OPERATIONS.contains(&method)
-            };
-            let abandoned = ended.unanswered.iter().any(is_operation);
+            let mut methods = ended
+                .unanswered
+                .iter()
+                .filter_map(|call| call.rsplit('.').next());
+            let abandoned = methods.any(is_operation);
             self.tell(Event::HungUp { abandoned });
         }
     }
@@ -340,26 +343,17 @@ fn create_flag(spec: &OptionSpec) -> CreateFlag {
         usage: spec.help.clone(),
         env_var: spec.env.clone(),
         value: match spec.kind {
-            OptionKind::Boolean | OptionKind::Insecure => FlagValue::Bool(false),
+            OptionKind::Boolean | OptionKind::Insecure => Flag::Boolean(false),
             // The description was checked: a default of a number is one.
-            OptionKind::Integer => FlagValue::Int(default.parse().unwrap_or_default()),
-            OptionKind::TextList => FlagValue::StringSlice(Vec::new()),
+            OptionKind::Integer => Flag::Integer(default.parse().unwrap_or_default()),
+            OptionKind::TextList => Flag::TextList(Vec::new()),
             OptionKind::Text
             | OptionKind::Endpoint
             | OptionKind::Secret
             | OptionKind::File
             | OptionKind::SshKey
-            | OptionKind::Certificates => FlagValue::String(default),
+            | OptionKind::Certificates => Flag::Text(default),
         },
-    }
-}
-
-fn flag(value: &FlagValue) -> Flag {
-    match value.clone() {
-        FlagValue::Bool(on) => Flag::Boolean(on),
-        FlagValue::Int(number) => Flag::Integer(number),
-        FlagValue::String(text) => Flag::Text(text),
-        FlagValue::StringSlice(items) => Flag::TextList(items),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The types of docker-machine's own that cross the wire, and the names under which it registers them with gob
 //! (`libmachine/drivers/rpc/server_driver.go`; the package names are short since they are those of pointers).
 
-use std::collections::BTreeMap;
-
 use netrpc::gob::{Registry, Type, Value};
+
+use crate::machine::{Flag, Flags};
 
 /// An option of the driver, `mcnflag.Flag`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,21 +14,8 @@ pub struct CreateFlag {
     pub usage: String,
     /// The environment variable; empty if there is none.
     pub env_var: String,
-    /// Its type, with the default.
-    pub value: FlagValue,
-}
-
-/// The value of a flag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FlagValue {
-    /// `mcnflag.BoolFlag`, whose default is always false
-    Bool(bool),
-    /// `mcnflag.IntFlag`
-    Int(i64),
-    /// `mcnflag.StringFlag`
-    String(String),
-    /// `mcnflag.StringSliceFlag`
-    StringSlice(Vec<String>),
+    /// Its type, with the default: that of a boolean one is always false.
+    pub value: Flag,
 }
 
 /// `[]mcnflag.Flag`, the answer of `GetCreateFlags`.
@@ -94,54 +81,52 @@ static RPC_FLAGS: Type = Type::Struct(
     &[("Values", &Type::Map(&Type::String, &Type::Interface))],
 );
 
-impl FlagValue {
-    /// The value, and the name of its type where it stands alone.
-    fn to_gob(&self) -> (&'static str, Value) {
-        match self {
-            Self::Bool(on) => ("bool", Value::Bool(*on)),
-            Self::Int(number) => ("int", Value::Int(*number)),
-            Self::String(text) => ("string", Value::String(text.clone())),
-            Self::StringSlice(items) => (
-                "[]string",
-                Value::List(items.iter().cloned().map(Value::String).collect()),
-            ),
-        }
+/// The value of a flag, and the name of its type where it stands alone.
+fn flag_to_gob(flag: &Flag) -> (&'static str, Value) {
+    match flag {
+        Flag::Boolean(on) => ("bool", Value::Bool(*on)),
+        Flag::Integer(number) => ("int", Value::Int(*number)),
+        Flag::Text(text) => ("string", Value::String(text.clone())),
+        Flag::TextList(items) => (
+            "[]string",
+            Value::List(items.iter().cloned().map(Value::String).collect()),
+        ),
     }
+}
 
-    fn from_gob(value: Value) -> Option<Self> {
-        let Value::Interface(Some(held)) = value else {
-            return None;
-        };
-        Some(match held.1 {
-            Value::Bool(on) => Self::Bool(on),
-            Value::Int(number) => Self::Int(number),
-            Value::String(text) => Self::String(text),
-            Value::List(items) => {
-                let text = |item| match item {
-                    Value::String(text) => Some(text),
-                    _ => None,
-                };
-                Self::StringSlice(items.into_iter().map(text).collect::<Option<_>>()?)
-            }
-            _ => return None,
-        })
-    }
+fn flag_from_gob(value: Value) -> Option<Flag> {
+    let Value::Interface(Some(held)) = value else {
+        return None;
+    };
+    Some(match held.1 {
+        Value::Bool(on) => Flag::Boolean(on),
+        Value::Int(number) => Flag::Integer(number),
+        Value::String(text) => Flag::Text(text),
+        Value::List(items) => {
+            let text = |item| match item {
+                Value::String(text) => Some(text),
+                _ => None,
+            };
+            Flag::TextList(items.into_iter().map(text).collect::<Option<_>>()?)
+        }
+        _ => return None,
+    })
 }
 
 impl CreateFlag {
     fn to_gob(&self) -> Value {
         let kind = match self.value {
-            FlagValue::Bool(_) => "*mcnflag.BoolFlag",
-            FlagValue::Int(_) => "*mcnflag.IntFlag",
-            FlagValue::String(_) => "*mcnflag.StringFlag",
-            FlagValue::StringSlice(_) => "*mcnflag.StringSliceFlag",
+            Flag::Boolean(_) => "*mcnflag.BoolFlag",
+            Flag::Integer(_) => "*mcnflag.IntFlag",
+            Flag::Text(_) => "*mcnflag.StringFlag",
+            Flag::TextList(_) => "*mcnflag.StringSliceFlag",
         };
         let text = |text: &str| Value::String(text.to_owned());
         let fields = [
             ("Name", text(&self.name)),
             ("Usage", text(&self.usage)),
             ("EnvVar", text(&self.env_var)),
-            ("Value", self.value.to_gob().1),
+            ("Value", flag_to_gob(&self.value).1),
         ];
         Value::interface(kind, Value::structure(fields))
     }
@@ -153,7 +138,7 @@ pub fn create_flags_to_gob(flags: &[CreateFlag]) -> Value {
 }
 
 /// The flags of `SetConfigFromFlags`; nothing if the argument is something else.
-pub fn flags_from_gob(argument: Value) -> Option<BTreeMap<String, FlagValue>> {
+pub fn flags_from_gob(argument: Value) -> Option<Flags> {
     let Value::Interface(Some(held)) = argument else {
         return None;
     };
@@ -166,12 +151,12 @@ pub fn flags_from_gob(argument: Value) -> Option<BTreeMap<String, FlagValue>> {
     let mut fields = fields.into_iter();
     let values = match fields.find(|(name, _)| **name == *"Values") {
         // An empty map is a zero field, which is not sent.
-        None => return Some(BTreeMap::new()),
+        None => return Some(Flags::new()),
         Some((_, Value::Map(values))) => values,
         Some(_) => return None,
     };
     let flag = |(name, value)| match name {
-        Value::String(name) => Some((name, FlagValue::from_gob(value)?)),
+        Value::String(name) => Some((name, flag_from_gob(value)?)),
         _ => None,
     };
     // A value of a type that no flag of a driver has is none of the driver's.
@@ -179,9 +164,9 @@ pub fn flags_from_gob(argument: Value) -> Option<BTreeMap<String, FlagValue>> {
 }
 
 /// The argument of `SetConfigFromFlags`.
-pub fn flags_to_gob(flags: &BTreeMap<String, FlagValue>) -> Value {
-    let value = |(name, value): (&String, &FlagValue)| {
-        let (kind, value) = value.to_gob();
+pub fn flags_to_gob(flags: &Flags) -> Value {
+    let value = |(name, value): (&String, &Flag)| {
+        let (kind, value) = flag_to_gob(value);
         (Value::String(name.clone()), Value::interface(kind, value))
     };
     let values = Value::Map(flags.iter().map(value).collect());
@@ -215,16 +200,14 @@ mod tests {
         });
         let argument = call.unwrap()[1].clone();
         let flags = flags_from_gob(argument).unwrap();
-        assert_eq!(flags["driver"], FlagValue::String("demo".to_owned()));
-        assert_eq!(flags["swarm-master"], FlagValue::Bool(false));
+        assert_eq!(flags["driver"], Flag::Text("demo".to_owned()));
+        assert_eq!(flags["swarm-master"], Flag::Boolean(false));
         assert!(
-            flags
-                .values()
-                .any(|flag| matches!(flag, FlagValue::StringSlice(_))),
+            flags.values().any(|flag| matches!(flag, Flag::TextList(_))),
             "{flags:?}"
         );
         assert!(
-            flags.values().any(|flag| matches!(flag, FlagValue::Int(_))),
+            flags.values().any(|flag| matches!(flag, Flag::Integer(_))),
             "{flags:?}"
         );
     }
@@ -232,7 +215,7 @@ mod tests {
     /// As a client would that knows of more than there is today.
     #[test]
     fn the_flags_are_found_by_their_name_among_other_fields() {
-        let argument = flags_to_gob(&BTreeMap::from([("a".to_owned(), FlagValue::Bool(true))]));
+        let argument = flags_to_gob(&Flags::from([("a".to_owned(), Flag::Boolean(true))]));
         let Value::Interface(Some(held)) = argument else {
             panic!("{argument:?}")
         };
@@ -244,10 +227,10 @@ mod tests {
             ))
         };
         let newer = rpc_flags(vec![("Origin", Value::Int(1)), ("Values", values)]);
-        assert_eq!(newer.unwrap()["a"], FlagValue::Bool(true));
+        assert_eq!(newer.unwrap()["a"], Flag::Boolean(true));
         assert_eq!(
             rpc_flags(vec![("Origin", Value::Int(1))]),
-            Some(BTreeMap::new())
+            Some(Flags::new())
         );
         assert_eq!(rpc_flags(vec![("Values", Value::Int(1))]), None);
     }
@@ -261,15 +244,12 @@ mod tests {
             value,
         };
         let flags = [
-            flag("a", FlagValue::Bool(false)),
-            flag("b", FlagValue::Int(-300)),
-            flag("c", FlagValue::String("ü".to_owned())),
-            flag(
-                "d",
-                FlagValue::StringSlice(vec!["x".to_owned(), String::new()]),
-            ),
+            flag("a", Flag::Boolean(false)),
+            flag("b", Flag::Integer(-300)),
+            flag("c", Flag::Text("ü".to_owned())),
+            flag("d", Flag::TextList(vec!["x".to_owned(), String::new()])),
         ];
-        let values: BTreeMap<_, _> = flags
+        let values: Flags = flags
             .iter()
             .map(|flag| (flag.name.clone(), flag.value.clone()))
             .collect();

@@ -18,7 +18,7 @@ use btcloud_host::machine::{
     Engine, Error, Flag, Flags, LazyDriver, Machine, ProfileChoice, Record, Store, Surroundings,
 };
 use btcloud_host::plugin;
-use btcloud_host::plugin::wire::{self, FlagValue};
+use btcloud_host::plugin::wire;
 use btcloud_host::sandbox::{Change, Limits};
 use cloudstack_simulator::{Builder, ManualClock, Simulator};
 use netrpc::gob::{Type, Value};
@@ -251,14 +251,7 @@ impl VirtualLab {
     pub fn create_by_plugin(&self, name: &str, flags: &Flags) -> Result<(), String> {
         let record = Record::new(name, self.store.path());
         let mut door = Door::to(self.machine(Record::default()), &record);
-        let value = |flag: &Flag| match flag {
-            Flag::Boolean(on) => FlagValue::Bool(*on),
-            Flag::Integer(number) => FlagValue::Int(*number),
-            Flag::Text(text) => FlagValue::String(text.clone()),
-            Flag::TextList(items) => FlagValue::StringSlice(items.clone()),
-        };
-        let flags = flags.iter().map(|(name, flag)| (name.clone(), value(flag)));
-        let flags = wire::flags_to_gob(&flags.collect());
+        let flags = wire::flags_to_gob(flags);
         door.call_with("SetConfigFromFlags", &Type::Interface, &flags)?;
         door.call("PreCreateCheck")?;
         let Value::Bytes(json) = door.call("GetConfigRaw")? else {

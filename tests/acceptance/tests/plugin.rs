@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use acceptance::{Lab, Plugin, signal, wait_until};
 use btcloud_host::capability::clock::Cancel;
-use btcloud_host::machine::{Lock, Store};
-use btcloud_host::plugin::wire::{self, FlagValue};
+use btcloud_host::machine::{Flag, Lock, Store};
+use btcloud_host::plugin::wire;
 use netrpc::gob::{Decoder, Encoder, Limits, Type, Value};
 use netrpc::rpc::{Client, ClientError, EMPTY, REQUEST, Settings};
 
@@ -67,7 +67,7 @@ impl Peer {
             .map(|pair| {
                 (
                     pair[0].trim_start_matches('-').to_owned(),
-                    FlagValue::String(pair[1].to_owned()),
+                    Flag::Text(pair[1].to_owned()),
                 )
             })
             .collect();

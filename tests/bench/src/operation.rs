@@ -18,6 +18,7 @@ use btcloud_host::capability::secret::{Secret, Secrets};
 use btcloud_host::capability::state::{SaveState, State};
 use btcloud_host::capability::{Capabilities, signature};
 use btcloud_host::contract::{self, Machine, Value};
+use btcloud_host::machine::Flag;
 use btcloud_host::plugin::wire;
 use btcloud_host::sandbox::{Cache, Driver, Limits};
 use cloudstack_simulator::Simulator;
@@ -238,7 +239,7 @@ pub(crate) fn gob() -> (Sample, Sample) {
             name: format!("btcloud-option-{number}"),
             usage: "Name or id of the service offering, which sets the machine's size".to_owned(),
             env_var: format!("BTCLOUD_OPTION_{number}"),
-            value: wire::FlagValue::String(String::new()),
+            value: Flag::Text(String::new()),
         });
     }
     let list = wire::create_flags_to_gob(&flags);

@@ -13,7 +13,7 @@ const ESTABLISHED: &str = "01";
 /// A table is read in pieces; where other connections come and go meanwhile, one may be passed over.
 const ATTEMPTS: usize = 3;
 
-/// The user of the established socket that has these addresses; nothing if there is none.
+/// The user of the established socket that has these addresses, which are canonical; nothing if there is none.
 ///
 /// # Errors
 ///
@@ -49,10 +49,7 @@ fn find(table: impl BufRead, local: SocketAddr, remote: SocketAddr) -> io::Resul
             columns.next(),
         );
         let uid = columns.nth(3).and_then(|uid| uid.parse().ok());
-        if state == Some(ESTABLISHED)
-            && from == Some(plain(local))
-            && to == Some(plain(remote))
-            && uid.is_some()
+        if state == Some(ESTABLISHED) && from == Some(local) && to == Some(remote) && uid.is_some()
         {
             return Ok(uid);
         }
@@ -61,7 +58,7 @@ fn find(table: impl BufRead, local: SocketAddr, remote: SocketAddr) -> io::Resul
 }
 
 /// An address as the tables have it: words of four bytes in the machine's own order, and the port.
-fn address(text: &str) -> Option<(IpAddr, u16)> {
+fn address(text: &str) -> Option<SocketAddr> {
     let (words, port) = text.split_once(':')?;
     let mut bytes = Vec::new();
     let digits = words.as_bytes().chunks(8);
@@ -69,16 +66,13 @@ fn address(text: &str) -> Option<(IpAddr, u16)> {
         let word = u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok()?;
         bytes.extend(word.to_ne_bytes());
     }
-    let address = match bytes.len() {
+    let address: IpAddr = match bytes.len() {
         4 => Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into(),
         16 => Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical(),
         _ => return None,
     };
-    Some((address, u16::from_str_radix(port, 16).ok()?))
-}
-
-fn plain(address: SocketAddr) -> (IpAddr, u16) {
-    (address.ip().to_canonical(), address.port())
+    let port = u16::from_str_radix(port, 16).ok()?;
+    Some(SocketAddr::new(address, port))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const HEADER: usize = 16;
 /// `struct nlmsghdr` and `struct inet_diag_req_v2`
 const QUESTION: usize = HEADER + 56;
 
-/// The user of the established socket that has these addresses; nothing if there is none.
+/// The user of the established socket that has these addresses, which are canonical; nothing if there is none.
 ///
 /// # Errors
 ///
@@ -37,11 +37,10 @@ pub(super) fn owner(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<
     rustix::net::send(&socket, &question(local, remote), SendFlags::empty())?;
     let mut answer = [0; 512];
     let (length, _) = rustix::net::recv(&socket, &mut answer[..], RecvFlags::empty())?;
-    understand(answer.get(..length).unwrap_or_default(), local, remote)
+    parse_answer(answer.get(..length).unwrap_or_default(), local, remote)
 }
 
 fn question(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
-    let (local, remote) = (plain(local), plain(remote));
     let family = match local.ip() {
         IpAddr::V4(_) => AddressFamily::INET,
         IpAddr::V6(_) => AddressFamily::INET6,
@@ -75,7 +74,7 @@ fn question(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
 }
 
 /// Reads a `struct nlmsghdr` and a `struct inet_diag_msg`, or an error.
-fn understand(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> io::Result<Option<u32>> {
+fn parse_answer(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> io::Result<Option<u32>> {
     let nonsense = || io::Error::new(io::ErrorKind::InvalidData, "an answer of another kind");
     let word = |at: usize| -> Option<u32> {
         let bytes = answer.get(at..)?.first_chunk::<4>()?;
@@ -106,11 +105,6 @@ fn understand(answer: &[u8], local: SocketAddr, remote: SocketAddr) -> io::Resul
     Ok(is_it.then_some(uid))
 }
 
-/// An IPv4 address that is written as one of IPv6 is asked for as such.
-fn plain(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,19 +112,19 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_an_error() {
         let address = "127.0.0.1:1".parse().unwrap();
-        let understand = |answer: &[u8]| understand(answer, address, address);
+        let parse_answer = |answer: &[u8]| parse_answer(answer, address, address);
         for length in 0..HEADER + 68 {
             let mut answer = vec![0; length];
             if length > 5 {
                 answer[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
             }
-            understand(&answer).unwrap_err();
+            parse_answer(&answer).unwrap_err();
         }
         let refusal = |number: i32| {
             let mut answer = [0; 36];
             answer[4..6].copy_from_slice(&ERROR.to_ne_bytes());
             answer[16..20].copy_from_slice(&number.to_ne_bytes());
-            understand(&answer)
+            parse_answer(&answer)
         };
         assert_eq!(refusal(-2).unwrap(), None);
         for number in [-1, -13, -22, 0, i32::MIN] {
