@@ -757,3 +757,22 @@ fn every_file_of_end_to_end_tests_is_listed() {
         assert!(is_listed || name == "snapshots", "{name} is not listed");
     }
 }
+
+#[test]
+fn the_exit_codes_are_those_of_the_help() {
+    let outcome = Lab::new().cli(&["--help"]);
+    let help = outcome
+        .ok()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let page = fs::read_to_string(root().join("docs/cli.md")).unwrap();
+    let (_, table) = page
+        .split_once("| code | meaning |\n|---|---|\n")
+        .expect("the table of exit codes");
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let codes: Vec<_> = rows
+        .map(|row| row.trim_matches(['|', ' ']).replace(" | ", " "))
+        .collect();
+    assert!(help.contains(&codes.join(" ")), "{codes:?}\n{help}");
+}
