@@ -103,11 +103,11 @@ const EXCEPTIONS: &[Exception] = &[
     ),
     except(
         "btcloud-host env web-1 | source",
-        Because("fish; everyday.rs looks at its words"),
+        Because("fish; cli/env.rs looks at its words"),
     ),
     except(
         "& btcloud-host env web-1 | Invoke-Expression",
-        Because("PowerShell; everyday.rs looks at its words"),
+        Because("PowerShell; cli/env.rs looks at its words"),
     ),
     except(
         "cargo xtask test real_machine",
