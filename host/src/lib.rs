@@ -3,9 +3,8 @@
 //!
 //! Dependencies point one way: the doors ([`cli`], [`plugin`]) know the [`machine`] service, the service knows the
 //! [`registry`] of third-party drivers and the [`sandbox`], the sandbox knows the [`capability`]s, and all speak in terms
-//! of the [`contract`]. [`provision`] makes a machine a Docker host,
-//! over [`ssh`], for the command line alone: docker-machine does that itself. [`conformance`] looks whether somebody's driver
-//! keeps the contract.
+//! of the [`contract`]. [`provision`] sets Docker up on a machine, over [`ssh`], for the command line alone: docker-machine
+//! does that itself. [`conformance`] checks that a driver keeps the contract.
 
 #![warn(
     clippy::cast_possible_truncation,

@@ -19,9 +19,11 @@ const RETRY_DELAYS: [u64; 3] = [500, 1_500, 4_000];
 /// How long a call waits in all because the cloud asks to be called less often, in milliseconds.
 const RATE_LIMIT_PATIENCE: u64 = 5 * 60_000;
 
-/// The wait before such a call is repeated, in milliseconds. How long the cloud wants not to be called the host reads from its
-/// answer, and waits before it sends the next call.
+/// The shortest wait before such a call is repeated, in milliseconds.
 const RATE_LIMIT_WAIT: u64 = 100;
+
+/// How much of what the cloud asks for the host waits before it sends the next call, in milliseconds.
+const HOST_WAIT: u64 = 60_000;
 
 /// The most characters of an answer that is not CloudStack's that an error shows.
 const MAX_SNIPPET: usize = 120;
@@ -111,15 +113,22 @@ impl<'h> Client<'h> {
         let mut limited_since = None;
         loop {
             self.pause(0)?;
+            let mut asked = None;
             let answer = match self.host.send(&request) {
-                Ok(response) => read(command, &response, take),
+                Ok(response) => {
+                    asked = response.retry_after;
+                    read(command, &response, take)
+                }
                 Err(failure) => Err(Error::NoAnswer { command, failure }),
             };
             let Err(error) = answer else { return Ok(()) };
             let delay = if error.is_rate_limit() {
                 let now = self.host.now();
                 let waited = now.saturating_sub(*limited_since.get_or_insert(now));
-                Some(RATE_LIMIT_WAIT).filter(|_| waited < RATE_LIMIT_PATIENCE)
+                let asked = u64::from(asked.unwrap_or_default()).saturating_mul(1_000);
+                let is_borne = waited.saturating_add(asked) < RATE_LIMIT_PATIENCE;
+                let own = asked.saturating_sub(HOST_WAIT).max(RATE_LIMIT_WAIT);
+                is_borne.then_some(own)
             } else if is_repeatable(command, &error) {
                 delays.next().copied()
             } else {
@@ -527,6 +536,22 @@ mod tests {
             assert!(!error.is_outcome_unknown());
             assert_eq!(requests, 6);
         }
+        // What cannot be waited for is told at once, and what the host does not wait for the driver does.
+        let busy_for = |seconds| {
+            let mut response = raw(429, "busy").unwrap();
+            response.retry_after = Some(seconds);
+            Ok(response)
+        };
+        let (outcome, requests) = delete(vec![busy_for(400); 2]);
+        assert_eq!(outcome.unwrap_err().kind(), ErrorKind::RateLimited);
+        assert_eq!(requests, 1);
+        let host = TestHost::script([
+            busy_for(120),
+            ok("deleteSSHKeyPair", json!({"success": true})),
+        ]);
+        let begin = host.now.get();
+        Cloud::new(&host).delete_ssh_key_pair("k").unwrap();
+        assert_eq!(host.now.get() - begin, 120_000);
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub(crate) const OPTIONS: [Row; 35] = [
     Row::new(
         TEMPLATE,
         Text,
-        "Name or id of the Ubuntu template from which the machine is made",
+        "Name or id of the template from which the machine is made",
     )
     .kept_as("Template"),
     Row::new(
@@ -152,7 +152,7 @@ pub(crate) const OPTIONS: [Row; 35] = [
     Row::new(
         USER_DATA,
         File,
-        "User data for cloud-init: the path of a file, or the contents",
+        "User data for cloud-init, at most 24 KiB: the path of a file, or the contents",
     ),
     rows::AFFINITY_GROUP,
     rows::SECURITY_GROUP,

@@ -101,8 +101,8 @@ impl Removal<'_> {
                 self.delete_volumes(volumes);
             }
             Vm::Gone(_) => {
-                self.report_detached_volumes();
-                self.delete_volumes(self.saved.doomed_volumes());
+                let volumes = self.detached_volumes();
+                self.delete_volumes(volumes);
             }
             Vm::Unknown => {
                 self.left
@@ -355,8 +355,12 @@ impl Removal<'_> {
         };
         let are_unknown = own.is_none() && !self.saved.is_unfinished();
         if are_unknown && !flavour::DELETES_ATTACHED_VOLUMES && !attached.is_empty() {
-            let line = "Which data disks were made with the machine is not known, so that all stay";
-            self.cloud.host().log(Level::Warning, line);
+            let ids = attached.iter().map(|volume| volume.id.clone());
+            let line = format!(
+                "Which data disks were made with the machine is not known, so that all stay: {}",
+                text::enumerate(&text::within(ids, MAX_LEFT))
+            );
+            self.cloud.host().log(Level::Warning, &line);
         }
         attached.retain(|volume| {
             doomed.contains(&volume.id)
@@ -388,26 +392,39 @@ impl Removal<'_> {
         Some(doomed)
     }
 
-    /// Without the virtual machine nobody can tell whether the data disks that were made with it are wanted: the user may have
-    /// taken them from it. So the user has to decide.
-    fn report_detached_volumes(&self) {
-        let own = self.saved.data_volumes().unwrap_or_default();
-        if own.is_empty() || !flavour::deletes_volumes(self.machine) {
-            return;
+    /// The data disks to delete where the virtual machine is gone. Those of a machine that was finished may be wanted: the user
+    /// may have taken them from it. So the user has to decide about them, and is told.
+    fn detached_volumes(&mut self) -> Vec<String> {
+        let mut doomed = self.saved.doomed_volumes();
+        let is_unfinished = self.saved.is_unfinished();
+        let own: Vec<_> = self.saved.data_volumes().unwrap_or_default();
+        let own: Vec<_> = own.into_iter().map(str::to_owned).collect();
+        if own.is_empty() || !(is_unfinished || flavour::deletes_volumes(self.machine)) {
+            return doomed;
         }
-        let doomed = self.saved.doomed_volumes();
-        // Another removal would not know more.
-        let volumes = self.cloud.data_volumes(None).unwrap_or_default();
-        for volume in volumes {
-            let id = &volume.id;
-            let is_own = own.contains(&id.as_str()) && !doomed.contains(id);
-            if is_own && volume.virtualmachineid.is_empty() {
-                let line = format!(
-                    "The data disk {id} was made with the machine and stays; delete it if nothing needs it"
-                );
-                self.cloud.host().log(Level::Warning, &line);
+        let volumes = match self.cloud.data_volumes(None) {
+            Ok(volumes) => volumes,
+            Err(error) => {
+                self.note(error);
+                self.left.push("the data disk, if it is there".to_owned());
+                return doomed;
             }
+        };
+        for volume in volumes {
+            let id = volume.id;
+            if !own.contains(&id) || doomed.contains(&id) || !volume.virtualmachineid.is_empty() {
+                continue;
+            }
+            if is_unfinished {
+                doomed.push(id);
+                continue;
+            }
+            let line = format!(
+                "The data disk {id} was made with the machine and stays; delete it if nothing needs it"
+            );
+            self.cloud.host().log(Level::Warning, &line);
         }
+        doomed
     }
 
     fn delete_volumes(&mut self, ids: Vec<String>) {

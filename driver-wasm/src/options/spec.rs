@@ -293,7 +293,7 @@ pub(crate) mod rows {
     pub(crate) const TIMEOUT: Row = Row::new(
         super::TIMEOUT,
         Integer,
-        "How long the virtual machine may take to start, in seconds",
+        "How long the virtual machine may take to start, in seconds (at most 3000)",
     )
     .or(flavour::DEFAULT_TIMEOUT);
 }

@@ -4,10 +4,10 @@
 use std::ffi::{OsStr, OsString};
 
 /// The flags that may stand before a command of a second level or a machine's name and that take the next word for their value.
-const WITH_VALUE: [&str; 4] = ["-s", "--storage-path", "--driver", "--profile"];
+const WITH_VALUE: [&str; 3] = ["--storage-path", "--driver", "--profile"];
 
 /// Those that take none.
-const SWITCHES: [&str; 4] = ["-v", "--verbose", "-h", "--help"];
+const SWITCHES: [&str; 2] = ["--verbose", "--help"];
 
 /// The commands that have others below them.
 const GROUPS: [&str; 3] = ["run", "config", "driver"];
@@ -96,11 +96,20 @@ fn is_flag(arg: &OsString) -> bool {
 
 /// How many arguments a flag is with its value.
 fn width(flag: &OsString) -> usize {
-    if WITH_VALUE.iter().any(|known| flag == known) {
-        2
-    } else {
-        1
-    }
+    let takes_next = match letters(flag) {
+        // The rest of the word is the value of `-s`, if there is a rest.
+        Some(letters) => letters
+            .split_once('s')
+            .is_some_and(|(_, rest)| rest.is_empty()),
+        None => WITH_VALUE.iter().any(|known| flag == known),
+    };
+    if takes_next { 2 } else { 1 }
+}
+
+/// The letters of `-vs`, which are flags of one letter each.
+fn letters(flag: &OsString) -> Option<&str> {
+    let letters = flag.to_str()?.strip_prefix('-')?;
+    (!letters.starts_with('-')).then_some(letters)
 }
 
 /// Where the command on the machine begins in `ssh NAME COMMAND…`, whose name is sought from `at` on: flags of this program may
@@ -110,6 +119,10 @@ fn end_of_ssh(args: &[OsString], at: usize) -> usize {
         return args.len();
     };
     let is_own = |arg: &OsString| {
+        if let Some(letters) = letters(arg) {
+            let rest = letters.trim_start_matches(['v', 'h']);
+            return !letters.is_empty() && (rest.is_empty() || rest.starts_with('s'));
+        }
         let before_value = arg.to_str().and_then(|arg| arg.split('=').next());
         let flag = before_value.unwrap_or_default();
         WITH_VALUE.contains(&flag) || SWITCHES.contains(&flag)
@@ -141,6 +154,9 @@ mod tests {
             ("x run", "run"),
             ("x run create web-1", "run create"),
             ("x run -s run --driver stop create gc", "run create"),
+            ("x run -vs dir create gc", "run create"),
+            ("x run -sdir create gc", "run create"),
+            ("x run -s=dir create gc", "run create"),
             ("x config show --json", "config show"),
             ("x stop gc", "stop"),
             ("x stop -v man help", "stop"),
@@ -187,6 +203,10 @@ mod tests {
             ("x ssh web-1 -v --driver=a uptime --driver b", Some("a")),
             ("x ssh web-1 docker network create --driver overlay n", None),
             ("x ssh web-1 -L 80:here:80 --driver b", None),
+            (
+                "x ssh web-1 -s/x -vh --driver a uptime --driver b",
+                Some("a"),
+            ),
             ("x ssh -s web-0 web-1 uptime --driver b", None),
             ("x ssh web-1 --driver", None),
         ] {

@@ -1,6 +1,6 @@
 //! `btcloud-host env`: the variables by which a Docker client finds a machine's engine, in the words of a shell.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -112,10 +112,14 @@ pub(super) fn execute(choice: &Choice, matches: &ArgMatches) -> Result<(), Failu
             again.push("--no-proxy".to_owned());
         }
         let is_given = matches.value_source("storage-path") == Some(ValueSource::CommandLine);
-        let path = utf8(store.path())?;
-        // A line break would end the comment, and what is after it would be run.
-        if is_given && !path.contains(char::is_control) {
-            again.extend(["--storage-path".to_owned(), shell.word(path)]);
+        let path = is_given.then(|| store.path());
+        let driver = matches.get_one::<PathBuf>("driver").map(PathBuf::as_path);
+        for (flag, value) in [("--storage-path", path), ("--driver", driver)] {
+            let value = value.map(utf8).transpose()?;
+            // A line break would end the comment, and what is after it would be run.
+            if let Some(value) = value.filter(|value| !value.contains(char::is_control)) {
+                again.extend([flag.to_owned(), shell.word(value)]);
+            }
         }
         again.push(machine.clone());
     }

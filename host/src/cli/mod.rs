@@ -130,7 +130,8 @@ fn dispatch(args: &[OsString]) -> Result<(), Failure> {
 /// The driver of a command line, or of one that a shell wants completed.
 fn choice(args: &[OsString]) -> Result<Choice, Failure> {
     let words = completion::words(args).map(Arc::new);
-    let early = Early::of(words.as_ref().map_or(args, |words| &words.words));
+    let typed = words.as_ref().map(|words| words.arguments());
+    let early = Early::of(typed.as_deref().unwrap_or(args));
     Choice::of(&early, needs(&early.path), words.clone())
 }
 

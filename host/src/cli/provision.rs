@@ -242,10 +242,18 @@ pub(super) fn run(
     report.finish();
     provisioned.map_err(|error| {
         let name = machine.name();
+        let is_set_up = || {
+            let directory = machine.directory();
+            directory.is_some_and(|directory| !provision::is_pending(&directory))
+        };
         let (text, next) = match wishes.new_certificates {
             true => (
                 format!("the certificate of \"{name}\" was not renewed: {error}"),
                 format!("`btcloud-host regenerate-certs {name}` tries again"),
+            ),
+            false if is_set_up() => (
+                format!("\"{name}\" was not set up anew: {error}"),
+                format!("`btcloud-host provision {name}` tries again"),
             ),
             false => (
                 format!("the machine \"{name}\" is there, but not set up: {error}"),

@@ -56,6 +56,19 @@ impl Remembered {
         Ok(())
     }
 
+    /// Checks that the place in the store is this machine's own. docker-machine looks for one of the name before it waits for its
+    /// turn, so that another one may have been created there meanwhile.
+    pub(super) fn check_place(&self, directory: &Path) -> Result<(), Error> {
+        let stored = store::current(directory, &self.record)?;
+        let id = stored
+            .as_ref()
+            .map_or("", |stored| stored.text("MachineID"));
+        if id.is_empty() || id == self.record.text("MachineID") {
+            return Ok(());
+        }
+        Err(Error::MachineExists(self.record.name().to_owned()))
+    }
+
     pub(super) fn options(
         &mut self,
         specs: &[OptionSpec],

@@ -194,6 +194,7 @@ impl Machine {
                 return Err(Error::NoPlace(remembered.record.name().to_owned()));
             };
             files::create_private_dir(&directory).map_err(|e| Error::store(&directory, e))?;
+            remembered.check_place(&directory)?;
             remembered.keep_secrets()?;
             remembered.persist()?;
             remembered.record.ssh_key_path()

@@ -213,8 +213,9 @@ pub fn provision(
 ) -> Result<Provisioned, Error> {
     let directory = machine.directory();
     let directory = directory.ok_or_else(|| machine::Error::NoPlace(machine.name()))?;
-    // What is set up already counts as such until it is touched: it may be that nobody reaches the machine just now.
-    if !directory.join(SERVER_CERTIFICATE).exists() {
+    // What is set up already counts as such until it is touched: it may be that nobody reaches the machine just now. A mark that
+    // is there may be from before the certificates of a run that was cut off.
+    if directory.join(MARK).exists() || !directory.join(SERVER_CERTIFICATE).exists() {
         mark(&directory)?;
     }
     let run = Run {

@@ -114,6 +114,19 @@ fn only_the_data_disks_that_were_made_with_a_machine_go_with_it() {
 }
 
 #[test]
+fn the_data_disk_of_an_unfinished_machine_goes_even_if_that_is_gone() {
+    let host = created(Isolated);
+    let mut saved_members = saved_json(&host);
+    saved_members["DataVolumes"] = json!(["vol-1"]);
+    saved_members["Unfinished"] = json!(true);
+    host.server.borrow_mut().volumes = vec!["vol-1", "vol-2"];
+    host.server.borrow_mut().vms.clear();
+    let machine = with_data_disk(with(&saved_members.to_string()));
+    remove(&host, &machine).unwrap();
+    assert_eq!(host.server.borrow().volumes, ["vol-2"]);
+}
+
+#[test]
 fn a_data_disk_whose_machine_is_gone_stays_and_is_told_of() {
     let host = created(Isolated);
     let mut saved_members = saved_json(&host);

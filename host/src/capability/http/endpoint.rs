@@ -57,7 +57,12 @@ impl std::str::FromStr for Endpoint {
 /// A text that was given for a URL, as it may be shown whether it is one or not: without what may be a user's name and password,
 /// a query or a fragment. Since it may be none, a password may have any character in it, and ends at the last `@`.
 pub(crate) fn without_secrets(text: &str) -> String {
-    let (scheme, rest) = match text.split_once("//") {
+    let is_scheme = |(scheme, _): &(&str, &str)| {
+        let name = scheme.strip_suffix(':').unwrap_or_default();
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        !name.is_empty() && name.bytes().all(is_part)
+    };
+    let (scheme, rest) = match text.split_once("//").filter(is_scheme) {
         Some((scheme, rest)) => (format!("{scheme}//"), rest),
         None => (String::new(), text),
     };
@@ -192,6 +197,8 @@ mod tests {
                 "https://…@cloud.bt.com/",
             ),
             ("https://me:ses#ame@cloud.bt.com/", "https://…"),
+            ("me:ses//ame@host", "…@host"),
+            ("host/api?apikey=sesame&x=http://y", "host/api?…"),
             ("https://host/?a=b@c&key=sesame", "https://…"),
             ("https://me@host/?key=sesame", "https://…@host/?…"),
             ("https://me:s@same@cloud.bt.com/", "https://…@cloud.bt.com/"),

@@ -193,8 +193,8 @@ impl Http {
             self.client
                 .exchange(endpoint.host(), outgoing, timeout, max_size)
         };
-        let outcome = self.budget.waiting(exchange);
-        match &outcome {
+        let mut outcome = self.budget.waiting(exchange);
+        match &mut outcome {
             Ok(Response {
                 status: TOO_MANY_REQUESTS,
                 retry_after,
@@ -204,6 +204,10 @@ impl Http {
                 let is_cloudstack = matches!(auth, Auth::Cloudstack(_));
                 let in_body = || pace::wait_in(body).filter(|_| is_cloudstack);
                 let told = told.or_else(in_body);
+                *retry_after = told.map(|told| {
+                    let seconds = told.as_millis().div_ceil(1_000);
+                    u32::try_from(seconds).unwrap_or(u32::MAX)
+                });
                 pace.complained(&server, called, self.budget.time().now(), told);
             }
             Ok(_) => pace.answered(&server),

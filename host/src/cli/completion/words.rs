@@ -46,6 +46,24 @@ impl Words {
         }
     }
 
+    /// The words as arguments of the program: in bash a `=` is a word of its own.
+    pub(in crate::cli) fn arguments(&self) -> Vec<OsString> {
+        let is_flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"--");
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut words = self.words.iter().peekable();
+        while let Some(word) = words.next() {
+            arguments.push(word.clone());
+            if is_flag(word)
+                && let Some(flag) = arguments.last_mut()
+                && words.next_if(|next| *next == "=").is_some()
+            {
+                flag.push("=");
+                flag.push(words.next().map(OsString::as_os_str).unwrap_or_default());
+            }
+        }
+        arguments
+    }
+
     /// What the flags of options are by these words, as far as they can be understood.
     pub(super) fn flags(&self, specs: &[OptionSpec]) -> Flags {
         let mut flags = Flags::new();
