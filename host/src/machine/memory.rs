@@ -170,3 +170,28 @@ impl SaveState for RecordSink {
         remembered.persist().map_err(|e| internal(e.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::{Engine, Store};
+
+    #[test]
+    fn a_machine_is_not_made_in_the_place_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path().join("store"));
+        let of = |id: &str| {
+            let mut record = Record::new("m1", store.path());
+            record.set("MachineID", id);
+            record
+        };
+        let directory = store.directory("m1");
+        let check = |id| Remembered::new(of(id)).check_place(&directory);
+        check("a").unwrap();
+        store
+            .create("m1", &of("a"), "btcloud", &Engine::default())
+            .unwrap();
+        check("a").unwrap();
+        assert!(matches!(check("b"), Err(Error::MachineExists(_))));
+    }
+}
