@@ -97,11 +97,9 @@ impl Survey<'_> {
         for vm in vms.iter().filter(|vm| !vm.state.is_gone()) {
             let Some(mark) = mark_of_vm(vm) else { continue };
             let found = self.of(mark);
-            found.add("virtual machine", &vm.name, &vm.id);
-            let state = text::name(&vm.state.0);
-            if let Some(part) = found.parts.last_mut() {
-                part.push_str(&format!(", {state}"));
-            }
+            let [name, id, state] = [&vm.name, &vm.id, &vm.state.0].map(|text| text::name(text));
+            let part = format!("virtual machine {name} ({id}), {state}");
+            found.parts.push(part);
             found.saved.set_vm_id(&vm.id);
             has_forwarded_ports = true;
         }

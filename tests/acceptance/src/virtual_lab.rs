@@ -2,7 +2,7 @@
 //! simulated cloud. Nothing sleeps: what waits moves the clock that host and cloud share.
 
 use std::borrow::Cow;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
@@ -20,7 +20,9 @@ use btcloud_host::machine::{
 use btcloud_host::plugin;
 use btcloud_host::plugin::wire;
 use btcloud_host::sandbox::{Change, Limits};
-use cloudstack_simulator::{Builder, ManualClock, Simulator};
+use cloudstack_simulator::{
+    Behaviour, Builder, Cidr, CloudConfig, ManualClock, NetworkConfig, ProjectConfig, Simulator,
+};
 use netrpc::gob::{Type, Value};
 use netrpc::rpc::{Client, EMPTY, Settings};
 use tempfile::TempDir;
@@ -140,6 +142,18 @@ pub struct VirtualLab {
 }
 
 impl VirtualLab {
+    /// A user of a flavour of the driver, of a cloud that is as usual but for `change`, and lets accounts expunge.
+    pub fn in_cloud(flavour: &'static Flavour, change: impl FnOnce(&mut CloudConfig)) -> Self {
+        let mut cloud = CloudConfig::default();
+        change(&mut cloud);
+        let mut behaviour = Behaviour::default();
+        behaviour.allow_user_expunge = true;
+        Self::with_driver(
+            flavour,
+            Simulator::builder().cloud(cloud).behaviour(behaviour),
+        )
+    }
+
     /// A user of that cloud, with the built-in driver.
     pub fn of(cloud: Builder) -> Self {
         Self::with_driver(&BTCLOUD, cloud)
@@ -323,6 +337,47 @@ impl VirtualLab {
         }
         Ok(())
     }
+}
+
+impl VirtualLab {
+    /// Removes a machine.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub fn remove(&self, name: &str) {
+        self.change(name, Change::Remove).expect("a removal");
+    }
+
+    /// The address at which a machine is reached.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub fn address(&self, name: &str) -> String {
+        self.stored(name).ip().expect("an address").to_string()
+    }
+}
+
+/// What a machine is made from in the first zone of the simulated cloud.
+pub const LONDON: [(&str, &str); 3] = [
+    ("zone", "uk-london-1"),
+    ("template", "Debian 12"),
+    ("service-offering", "Small"),
+];
+
+/// Gives the account the project `ci`, with a network.
+pub fn with_project(cloud: &mut CloudConfig) {
+    cloud.projects.push(ProjectConfig {
+        name: "ci".to_owned(),
+        members: vec!["demo".to_owned()],
+    });
+    cloud.networks.push(NetworkConfig {
+        name: "ci-net".to_owned(),
+        zone: "uk-london-1".to_owned(),
+        owner: Some("ci".to_owned()),
+        cidr: Cidr::new(Ipv4Addr::new(10, 1, 9, 0), 24).expect("a range of addresses"),
+    });
 }
 
 impl Drop for VirtualLab {

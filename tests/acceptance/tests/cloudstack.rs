@@ -5,31 +5,18 @@ use std::net::Ipv4Addr;
 
 use acceptance::api::Api;
 use acceptance::documentation::check_options;
-use acceptance::virtual_lab::{CLOUDSTACK, VirtualLab};
+use acceptance::virtual_lab::{CLOUDSTACK, LONDON, VirtualLab, with_project};
 use acceptance::{CLOUDSTACK as COMPONENT, Lab, imports};
 use btcloud_host::contract::types::State;
 use btcloud_host::machine::Error;
 use btcloud_host::sandbox::Change;
-use cloudstack_simulator::{
-    Behaviour, Cidr, CloudConfig, Inventory, NetworkConfig, ProjectConfig, Simulator,
-};
+use cloudstack_simulator::{Cidr, CloudConfig, Inventory, NetworkConfig};
 use serde_json::{Value, json};
 
 const RSA_KEY: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAABwECAwQFBgc= me@example";
 
-const LONDON: [(&str, &str); 3] = [
-    ("zone", "uk-london-1"),
-    ("template", "Debian 12"),
-    ("service-offering", "Small"),
-];
-
 fn lab_with(change: impl FnOnce(&mut CloudConfig)) -> VirtualLab {
-    let mut cloud = CloudConfig::default();
-    change(&mut cloud);
-    let mut behaviour = Behaviour::default();
-    behaviour.allow_user_expunge = true;
-    let cloud = Simulator::builder().cloud(cloud).behaviour(behaviour);
-    VirtualLab::with_driver(&CLOUDSTACK, cloud)
+    VirtualLab::in_cloud(&CLOUDSTACK, change)
 }
 
 fn lab() -> VirtualLab {
@@ -44,14 +31,6 @@ fn with<'o>(options: &[(&'o str, &'o str)]) -> Vec<(&'o str, &'o str)> {
     [LONDON.as_slice(), options].concat()
 }
 
-fn remove(lab: &VirtualLab, name: &str) {
-    lab.change(name, Change::Remove).unwrap();
-}
-
-fn address(lab: &VirtualLab, name: &str) -> String {
-    lab.stored(name).ip().unwrap().to_string()
-}
-
 fn rules(inventory: &Inventory) -> Vec<&str> {
     let rules = inventory.firewall_rules.iter();
     rules.map(|rule| rule.rule.as_str()).collect()
@@ -63,7 +42,7 @@ fn a_machine_has_an_address_of_its_own() {
     let before = lab.cloud.inventory();
     create(&lab, "m1", &LONDON).unwrap();
     create(&lab, "m2", &with(&[("cidr", "192.0.2.0/24")])).unwrap();
-    let (first, second) = (address(&lab, "m1"), address(&lab, "m2"));
+    let (first, second) = (lab.address("m1"), lab.address("m2"));
     assert_ne!(first, second);
     let inventory = lab.cloud.inventory();
     assert_eq!(
@@ -95,8 +74,8 @@ fn a_machine_has_an_address_of_its_own() {
     assert_eq!(driver["SSHKeyPair"], inventory.key_pairs[1]);
     assert_eq!(driver["Zone"], "uk-london-1");
     assert_eq!(driver.get("ApiKey"), None);
-    remove(&lab, "m1");
-    remove(&lab, "m2");
+    lab.remove("m1");
+    lab.remove("m2");
     assert_eq!(lab.cloud.inventory(), before);
 }
 
@@ -126,7 +105,7 @@ fn ids_are_enough_and_what_is_missing_is_said() {
         assert_eq!(error.to_string(), sentence);
         assert!(!lab.has_stored("m2"));
     }
-    remove(&lab, "m1");
+    lab.remove("m1");
 }
 
 #[test]
@@ -135,11 +114,11 @@ fn ports_are_forwarded_or_the_own_address_is_used_on_request() {
     let before = lab.cloud.inventory();
     create(&lab, "m1", &with(&[("use-port-forward", "true")])).unwrap();
     create(&lab, "m2", &with(&[("use-port-forward", "true")])).unwrap();
-    assert_eq!(address(&lab, "m1"), address(&lab, "m2"));
+    assert_eq!(lab.address("m1"), lab.address("m2"));
     create(&lab, "m3", &with(&[("use-private-address", "true")])).unwrap();
-    assert!(address(&lab, "m3").starts_with("10.1.1."));
+    assert!(lab.address("m3").starts_with("10.1.1."));
     create(&lab, "m4", &with(&[("network", "shared-lan")])).unwrap();
-    assert!(address(&lab, "m4").starts_with("127.0.210."));
+    assert!(lab.address("m4").starts_with("127.0.210."));
     let basic = [&[("zone", "uk-basic-1")], &LONDON[1..]].concat();
     create(&lab, "m5", &basic).unwrap();
     let inventory = lab.cloud.inventory();
@@ -147,7 +126,7 @@ fn ports_are_forwarded_or_the_own_address_is_used_on_request() {
     assert_eq!(inventory.security_groups.len(), 1, "{inventory}");
     assert!(inventory.addresses.is_empty(), "{inventory}");
     for name in ["m1", "m2", "m3", "m4", "m5"] {
-        remove(&lab, name);
+        lab.remove(name);
     }
     assert_eq!(lab.cloud.inventory(), before);
 }
@@ -164,10 +143,10 @@ fn an_address_that_the_user_has_stays() {
         &[("public-ip", ip), ("use-port-forward", "true")],
     ] {
         create(&lab, "m1", &with(options)).unwrap();
-        assert_eq!(address(&lab, "m1"), ip);
+        assert_eq!(lab.address("m1"), ip);
         let inventory = lab.cloud.inventory();
         assert_eq!(inventory.static_nats.is_empty(), options.len() == 2);
-        remove(&lab, "m1");
+        lab.remove("m1");
         assert_eq!(lab.cloud.inventory(), before);
     }
 }
@@ -194,9 +173,9 @@ fn a_machine_in_several_networks_is_reached_by_the_one_that_is_named() {
         ]),
     )
     .unwrap();
-    assert!(address(&lab, "m1").starts_with("10.1.2."));
+    assert!(lab.address("m1").starts_with("10.1.2."));
     assert_eq!(lab.stored("m1").state().unwrap(), State::Running);
-    assert!(address(&lab, "m1").starts_with("10.1.2."));
+    assert!(lab.address("m1").starts_with("10.1.2."));
     create(
         &lab,
         "m2",
@@ -204,7 +183,7 @@ fn a_machine_in_several_networks_is_reached_by_the_one_that_is_named() {
     )
     .unwrap();
     let second = Api(&lab).id("listNetworks", "network", "second", &[]);
-    let ip = address(&lab, "m2");
+    let ip = lab.address("m2");
     let nats = Api(&lab).call("listPublicIpAddresses", &[("isstaticnat", "true")]);
     let nat = &nats["publicipaddress"][0];
     assert_eq!(nat["ipaddress"], ip);
@@ -213,7 +192,7 @@ fn a_machine_in_several_networks_is_reached_by_the_one_that_is_named() {
     let error = create(&lab, "m3", &options).unwrap_err().to_string();
     assert!(error.contains("numbered from 0 to 1"), "{error}");
     for name in ["m1", "m2"] {
-        remove(&lab, name);
+        lab.remove(name);
     }
     assert_eq!(lab.cloud.inventory(), before);
 }
@@ -232,7 +211,7 @@ fn a_server_that_refuses_post_gets_none() {
     for change in [Change::Stop, Change::Start] {
         lab.change("m1", change).unwrap();
     }
-    remove(&lab, "m1");
+    lab.remove("m1");
     assert_eq!(lab.cloud.inventory(), before);
     let requests = lab.cloud.requests();
     assert!(requests.iter().all(|request| request.method == "GET"));
@@ -276,7 +255,7 @@ fn the_other_options_of_the_go_driver_reach_the_cloud() {
         );
     }
     assert_eq!(inventory.volumes.len(), 2, "{inventory}");
-    remove(&lab, "m1");
+    lab.remove("m1");
     assert_eq!(lab.cloud.inventory(), before);
     let requests = lab.cloud.requests();
     let parameter = |command: &str, name: &str| {
@@ -307,7 +286,7 @@ fn data_disks_are_kept_by_default_but_not_those_of_a_failed_creation() {
     assert_eq!(lab.cloud.inventory(), before);
     create(&lab, "m2", &options).unwrap();
     lab.cloud.clear_requests();
-    remove(&lab, "m2");
+    lab.remove("m2");
     assert_eq!(
         lab.cloud.inventory().volumes.len(),
         1,
@@ -319,20 +298,6 @@ fn data_disks_are_kept_by_default_but_not_those_of_a_failed_creation() {
         .iter()
         .filter(|request| request.command == "destroyVirtualMachine");
     assert!(destroys.all(|request| request.parameter("expunge").is_none()));
-}
-
-/// The project `ci` of the account, with a network.
-fn with_project(cloud: &mut CloudConfig) {
-    cloud.projects.push(ProjectConfig {
-        name: "ci".to_owned(),
-        members: vec!["demo".to_owned()],
-    });
-    cloud.networks.push(NetworkConfig {
-        name: "ci-net".to_owned(),
-        zone: "uk-london-1".to_owned(),
-        owner: Some("ci".to_owned()),
-        cidr: Cidr::new(Ipv4Addr::new(10, 1, 9, 0), 24).unwrap(),
-    });
 }
 
 /// How the Go driver makes a machine.
@@ -522,7 +487,7 @@ fn machines_of_the_go_driver_are_taken_over() {
             lab.change("m1", change).unwrap();
             assert_eq!(lab.stored("m1").state().unwrap(), state);
         }
-        remove(&lab, "m1");
+        lab.remove("m1");
         assert_eq!(lab.cloud.inventory(), before, "{}", lab.cloud.inventory());
     }
 }

@@ -67,21 +67,17 @@ impl Words {
     /// What the flags of options are by these words, as far as they can be understood.
     pub(super) fn flags(&self, specs: &[OptionSpec]) -> Flags {
         let mut flags = Flags::new();
+        let arguments = self.arguments();
         for spec in specs {
             let flag = format!("--{}", spec.name);
             if matches!(spec.kind, OptionKind::Boolean | OptionKind::Insecure) {
-                let is_on = self.words.iter().any(|word| *word == *flag);
+                let is_on = arguments.iter().any(|argument| *argument == *flag);
                 flags.insert(spec.name.clone(), Flag::Boolean(is_on));
                 continue;
             }
-            let values = self.words.iter().enumerate().filter_map(|(i, word)| {
-                let word = word.to_str()?;
-                // In bash a `=` is a word of its own.
-                let value = match word.strip_prefix(&flag)? {
-                    "" => match self.words.get(i + 1)?.to_str()? {
-                        "=" => self.words.get(i + 2)?.to_str()?,
-                        value => value,
-                    },
+            let values = arguments.iter().enumerate().filter_map(|(i, argument)| {
+                let value = match argument.to_str()?.strip_prefix(&flag)? {
+                    "" => arguments.get(i + 1)?.to_str()?,
                     rest => rest.strip_prefix('=')?,
                 };
                 Some(unquoted(value))

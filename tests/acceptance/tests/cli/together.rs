@@ -1,6 +1,7 @@
 //! Many machines at once, and several commands at the same machine.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStderr, Stdio};
 use std::time::Duration;
@@ -142,19 +143,29 @@ impl Waiting {
     }
 }
 
+/// A program that has come so far that the cloud has got a call of it.
+fn until_called(lab: &Lab, program: impl AsRef<OsStr>, arguments: &[&str], call: &str) -> Child {
+    let mut command = lab.command(program);
+    command
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let process = command.spawn().unwrap();
+    wait_until("the call", || lab.has_called(call));
+    process
+}
+
 #[test]
 fn a_machine_is_changed_by_one_command_at_a_time() {
     let lab = Lab::new();
     lab.create("m1", &[]);
     let held = lab.cloud.hold("stopVirtualMachine");
-    let mut stop = lab.command(program("btcloud-host"));
-    let stop = stop
-        .args(["stop", "m1"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_until("the call", || lab.has_called("stopVirtualMachine"));
+    let stop = until_called(
+        &lab,
+        program("btcloud-host"),
+        &["stop", "m1"],
+        "stopVirtualMachine",
+    );
     let start = Waiting::for_lock(&lab, &["start", "m1"]);
     let process = format!("(process {})", stop.id());
     assert!(start.line.contains(&process), "{}", start.line);
@@ -167,14 +178,12 @@ fn a_machine_is_changed_by_one_command_at_a_time() {
     assert_eq!(lab.cli(&["status", "m1"]).ok(), "Running");
     // Whoever waits for a machine that is removed meanwhile is told.
     let held = lab.cloud.hold("destroyVirtualMachine");
-    let mut rm = lab.command(program("btcloud-host"));
-    let rm = rm
-        .args(["rm", "-y", "-q", "m1"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_until("the call", || lab.has_called("destroyVirtualMachine"));
+    let rm = until_called(
+        &lab,
+        program("btcloud-host"),
+        &["rm", "-y", "-q", "m1"],
+        "destroyVirtualMachine",
+    );
     let start = Waiting::for_lock(&lab, &["start", "m1"]);
     drop(held);
     assert!(start.ended(&lab).fails(4).contains("not found"));
@@ -187,14 +196,7 @@ fn the_docker_machine_client_and_this_one_change_a_machine_one_after_the_other()
     let lab = Lab::new();
     lab.create("m1", &[]);
     let held = lab.cloud.hold("stopVirtualMachine");
-    let mut stop = lab.command(&client);
-    let stop = stop
-        .args(["stop", "m1"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    wait_until("the call", || lab.has_called("stopVirtualMachine"));
+    let stop = until_called(&lab, &client, &["stop", "m1"], "stopVirtualMachine");
     let start = Waiting::for_lock(&lab, &["start", "m1"]);
     drop(held);
     start.ended(&lab).ok();

@@ -5,9 +5,10 @@ use std::net::Ipv4Addr;
 use std::thread;
 use std::time::Duration;
 
+use acceptance::virtual_lab::LONDON;
 use cloudstack_simulator::{Cidr, NetworkConfig};
 
-use crate::fixtures::{BASIC, LONDON, address, create, lab, lab_with, remove, rules};
+use crate::fixtures::{BASIC, create, lab, lab_with, rules};
 
 #[test]
 fn an_address_of_its_own_is_acquired_and_released() {
@@ -22,8 +23,8 @@ fn an_address_of_its_own_is_acquired_and_released() {
         &[("address", "static-nat"), ("open-port", "80,53/udp")],
     )
     .unwrap();
-    let ip = address(&lab, "m2");
-    assert_ne!(ip, address(&lab, "m1"));
+    let ip = lab.address("m2");
+    assert_ne!(ip, lab.address("m1"));
     assert_eq!(lab.stored("m2").url().unwrap(), format!("tcp://{ip}:2376"));
     let inventory = lab.cloud.inventory();
     assert_eq!(inventory.addresses.len(), 1, "{inventory}");
@@ -39,9 +40,9 @@ fn an_address_of_its_own_is_acquired_and_released() {
         format!("0.0.0.0/0 → {ip}:80/tcp"),
     ];
     assert_eq!(made, expected);
-    remove(&lab, "m2");
+    lab.remove("m2");
     assert_eq!(lab.cloud.inventory(), first);
-    remove(&lab, "m1");
+    lab.remove("m1");
     assert_eq!(lab.cloud.inventory(), before);
 }
 
@@ -54,11 +55,11 @@ fn only_the_given_ranges_are_let_in() {
         ("open-port", "8000-8010"),
     ];
     create(&lab, "m1", &LONDON, &options).unwrap();
-    let ip = address(&lab, "m1");
+    let ip = lab.address("m1");
     let expected = ["2376/tcp", "22/tcp", "8000-8010/tcp"]
         .map(|ports| format!("192.0.2.0/24,198.51.100.7/32 → {ip}:{ports}"));
     assert_eq!(rules(&lab.cloud.inventory()), BTreeSet::from(expected));
-    remove(&lab, "m1");
+    lab.remove("m1");
     assert_eq!(lab.cloud.inventory(), before);
 
     create(&lab, "m2", &BASIC, &options).unwrap();
@@ -72,7 +73,7 @@ fn only_the_given_ranges_are_let_in() {
         }
     }
     assert!(!group.contains("0.0.0.0/0"), "{group}");
-    remove(&lab, "m2");
+    lab.remove("m2");
     assert_eq!(lab.cloud.inventory(), before);
 }
 
@@ -80,15 +81,15 @@ fn only_the_given_ranges_are_let_in() {
 fn a_shared_network_gives_the_machine_its_own_address() {
     let lab = lab();
     create(&lab, "m1", &LONDON, &[("network", "shared-lan")]).unwrap();
-    assert!(address(&lab, "m1").starts_with("127.0.210."));
+    assert!(lab.address("m1").starts_with("127.0.210."));
     assert!(lab.cloud.inventory().port_forwards.is_empty());
     // So does any network when asked to.
     create(&lab, "m2", &LONDON, &[("address", "private")]).unwrap();
-    assert!(address(&lab, "m2").starts_with("10.1.1."));
+    assert!(lab.address("m2").starts_with("10.1.1."));
     assert!(lab.cloud.inventory().port_forwards.is_empty());
     // The first of several networks is the one by which it is reached.
     create(&lab, "m3", &LONDON, &[("network", "default,shared-lan")]).unwrap();
-    assert!(address(&lab, "m3").starts_with("127.0.100."));
+    assert!(lab.address("m3").starts_with("127.0.100."));
 }
 
 #[test]
@@ -118,10 +119,10 @@ fn a_network_is_made_where_there_is_none_and_goes_with_its_last_machine() {
     assert_eq!(lab.cloud.inventory().networks.len(), 1);
     create(&lab, "m2", &LONDON, &[]).unwrap();
     assert_eq!(lab.cloud.inventory().networks.len(), 1);
-    remove(&lab, "m1");
+    lab.remove("m1");
     assert_eq!(lab.cloud.inventory().networks.len(), 1, "m2 is in it");
     lab.stored("m2").url().unwrap();
-    remove(&lab, "m2");
+    lab.remove("m2");
     assert_eq!(lab.cloud.inventory(), before);
 }
 
@@ -136,7 +137,7 @@ fn a_virtual_router_may_take_its_time_but_not_for_ever() {
             .insert("deployVirtualMachine".to_owned(), minutes);
     });
     create(&lab, "m1", &LONDON, &[]).unwrap();
-    remove(&lab, "m1");
+    lab.remove("m1");
     let error = create(&lab, "m2", &LONDON, &[("timeout", "300")]).unwrap_err();
     assert!(
         error
@@ -188,14 +189,14 @@ fn a_chosen_address_is_used_and_stays() {
     let lab = lab();
     create(&lab, "m0", &LONDON, &[("address", "static-nat")]).unwrap();
     // m0's address serves as one that the user has.
-    let taken = address(&lab, "m0");
+    let taken = lab.address("m0");
     let error = create(&lab, "m1", &LONDON, &[("public-ip", &taken)]).unwrap_err();
     assert!(
         error.to_string().contains("leads to a machine already"),
         "{error}"
     );
     create(&lab, "m1", &LONDON, &[]).unwrap();
-    let source_nat = address(&lab, "m1");
+    let source_nat = lab.address("m1");
     let error = create(
         &lab,
         "m2",
@@ -206,8 +207,8 @@ fn a_chosen_address_is_used_and_stays() {
     assert!(error.contains("cannot be a machine's own"), "{error}");
     let before = lab.cloud.inventory();
     create(&lab, "m2", &LONDON, &[("public-ip", &source_nat)]).unwrap();
-    assert_eq!(address(&lab, "m2"), source_nat);
-    remove(&lab, "m2");
+    assert_eq!(lab.address("m2"), source_nat);
+    lab.remove("m2");
     assert_eq!(lab.cloud.inventory(), before);
     let error = create(&lab, "m2", &BASIC, &[("address", "static-nat")]).unwrap_err();
     assert!(error.to_string().contains("of the type Basic"), "{error}");
@@ -237,7 +238,7 @@ fn machines_that_are_made_at_once_share_an_address() {
         .collect();
     assert_eq!(ports.len(), names.len(), "{ports:?}");
     for name in &names {
-        remove(&lab, name);
+        lab.remove(name);
     }
     assert_eq!(lab.cloud.inventory(), before);
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use acceptance::virtual_lab::{LONDON, with_project};
 use cloudstack_simulator::AffinityGroupConfig;
 
-use crate::fixtures::{LONDON, create, lab, lab_with, remove};
-use crate::projects::with_project;
+use crate::fixtures::{create, lab, lab_with};
 use crate::vpcs::vpc;
 
 #[test]
@@ -49,7 +49,7 @@ fn the_other_options_reach_the_cloud() {
         );
     }
     assert_eq!(inventory.volumes.len(), 2, "{inventory}");
-    remove(&lab, "m1");
+    lab.remove("m1");
     assert_eq!(lab.cloud.inventory(), before);
 
     let size = [
@@ -59,10 +59,10 @@ fn the_other_options_reach_the_cloud() {
         ("memory", "2048"),
     ];
     create(&lab, "m2", &LONDON[..2], &size).unwrap();
-    remove(&lab, "m2");
+    lab.remove("m2");
     let disk = [("disk-offering", "Data 20 GB"), ("keep-volumes", "true")];
     create(&lab, "m3", &LONDON, &disk).unwrap();
-    remove(&lab, "m3");
+    lab.remove("m3");
     assert_eq!(
         lab.cloud.inventory().volumes.len(),
         1,
@@ -94,7 +94,7 @@ fn expunge_is_asked_for_only_where_it_is_allowed_unless_the_user_says() {
     let destroyed = |expunge: &str, name: &str| {
         create(&lab, name, &LONDON, &[("expunge", expunge)]).unwrap();
         lab.cloud.clear_requests();
-        remove(&lab, name);
+        lab.remove(name);
         let requests = lab.cloud.requests();
         let destroys = requests
             .iter()
@@ -135,7 +135,7 @@ fn affinity_groups_and_further_key_pairs_reach_the_cloud() {
         machine.key_pairs,
         [inventory.key_pairs[1].as_str(), &further]
     );
-    remove(&lab, "m2");
+    lab.remove("m2");
     assert_eq!(lab.cloud.inventory().key_pairs, [further.as_str()]);
 
     // Older versions would make a machine that lets nobody in.
@@ -151,7 +151,7 @@ fn affinity_groups_and_further_key_pairs_reach_the_cloud() {
     );
     assert!(!lab.has_stored("m3"));
     create(&lab, "m3", &LONDON, &[]).unwrap();
-    remove(&lab, "m3");
+    lab.remove("m3");
     assert_eq!(lab.cloud.inventory(), before);
 }
 

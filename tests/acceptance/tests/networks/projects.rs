@@ -1,27 +1,11 @@
 //! Machines in projects.
 
-use std::net::Ipv4Addr;
-
+use acceptance::virtual_lab::{LONDON, with_project};
 use btcloud_host::contract::types::State;
 use btcloud_host::sandbox::Change;
-use cloudstack_simulator::{Cidr, CloudConfig, NetworkConfig, ProjectConfig};
 
-use crate::fixtures::{BASIC, LONDON, address, create, lab_with, remove};
+use crate::fixtures::{BASIC, create, lab_with};
 use crate::vpcs::vpc;
-
-/// The project `ci` of the account, with a network.
-pub(crate) fn with_project(cloud: &mut CloudConfig) {
-    cloud.projects.push(ProjectConfig {
-        name: "ci".to_owned(),
-        members: vec!["demo".to_owned()],
-    });
-    cloud.networks.push(NetworkConfig {
-        name: "ci-net".to_owned(),
-        zone: "uk-london-1".to_owned(),
-        owner: Some("ci".to_owned()),
-        cidr: Cidr::new(Ipv4Addr::new(10, 1, 9, 0), 24).unwrap(),
-    });
-}
 
 #[test]
 fn a_machine_in_a_project_is_the_projects() {
@@ -53,10 +37,10 @@ fn a_machine_in_a_project_is_the_projects() {
     }
     // One outside does not meet it.
     create(&lab, "m2", &LONDON, &[]).unwrap();
-    assert_ne!(address(&lab, "m1"), address(&lab, "m2"));
-    remove(&lab, "m2");
+    assert_ne!(lab.address("m1"), lab.address("m2"));
+    lab.remove("m2");
     assert_eq!(lab.cloud.inventory(), inventory);
-    remove(&lab, "m1");
+    lab.remove("m1");
     assert_eq!(lab.cloud.inventory(), before);
 }
 
@@ -80,7 +64,7 @@ fn what_is_made_for_a_machine_in_a_project_goes_with_it() {
     assert_eq!(inventory.security_groups.len(), 1, "{inventory}");
     assert_eq!(inventory.addresses.len(), 2, "{inventory}");
     for name in ["m1", "m2", "m3"] {
-        remove(&lab, name);
+        lab.remove(name);
     }
     assert_eq!(lab.cloud.inventory(), before);
 
@@ -92,6 +76,6 @@ fn what_is_made_for_a_machine_in_a_project_goes_with_it() {
     });
     create(&lab, "m4", &LONDON, &in_ci(&[])).unwrap();
     assert_eq!(lab.cloud.inventory_of("ci").networks.len(), 1);
-    remove(&lab, "m4");
+    lab.remove("m4");
     assert_eq!(lab.cloud.inventory(), before);
 }

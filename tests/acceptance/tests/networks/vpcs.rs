@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 use std::thread;
 
-use acceptance::virtual_lab::VirtualLab;
+use acceptance::virtual_lab::{LONDON, VirtualLab};
 use cloudstack_simulator::{Cidr, Fault, VpcConfig};
 
-use crate::fixtures::{LONDON, address, create, lab_with, remove};
+use crate::fixtures::{create, lab_with};
 
 /// A VPC with the tier `web`.
 pub(crate) fn vpc(owner: &str) -> VpcConfig {
@@ -26,7 +26,7 @@ pub(crate) fn vpc(owner: &str) -> VpcConfig {
 pub(crate) fn is_forwarded(lab: &VirtualLab, name: &str) -> bool {
     let public = format!(
         "{}:{} → {name} ",
-        address(lab, name),
+        lab.address(name),
         lab.stored(name).ssh_port()
     );
     let rules = lab.cloud.inventory().port_forwards;
@@ -40,7 +40,7 @@ fn machines_in_a_tier_of_a_vpc_are_reached_by_forwarded_ports() {
     let web = [("network", "web"), ("cidr", "192.0.2.0/24")];
     create(&lab, "m1", &LONDON, &web).unwrap();
     let first = lab.cloud.inventory();
-    assert_eq!(first.addresses, [address(&lab, "m1")]);
+    assert_eq!(first.addresses, [lab.address("m1")]);
     assert!(first.firewall_rules.is_empty(), "{first}");
     assert!(is_forwarded(&lab, "m1"));
     create(&lab, "m2", &LONDON, &web).unwrap();
@@ -50,12 +50,12 @@ fn machines_in_a_tier_of_a_vpc_are_reached_by_forwarded_ports() {
         lab.stored("m2").url().unwrap()
     );
     // The machine that came first goes first, and the other is reached as before.
-    remove(&lab, "m1");
+    lab.remove("m1");
     assert!(is_forwarded(&lab, "m2"), "{}", lab.cloud.inventory());
     create(&lab, "m3", &LONDON, &web).unwrap();
-    remove(&lab, "m2");
+    lab.remove("m2");
     assert!(is_forwarded(&lab, "m3"), "{}", lab.cloud.inventory());
-    remove(&lab, "m3");
+    lab.remove("m3");
     assert_eq!(lab.cloud.inventory(), before);
 }
 
@@ -73,7 +73,7 @@ fn machines_in_a_tier_that_are_made_at_once_are_all_reached() {
         for other in &names[gone..] {
             assert!(is_forwarded(&lab, other), "{}", lab.cloud.inventory());
         }
-        remove(&lab, name);
+        lab.remove(name);
     }
     assert_eq!(lab.cloud.inventory(), before);
 }
@@ -84,17 +84,17 @@ fn a_machine_in_a_tier_of_a_vpc_can_have_an_address_of_its_own() {
     let before = lab.cloud.inventory();
     let own = [("network", "web"), ("address", "static-nat")];
     create(&lab, "m1", &LONDON, &own).unwrap();
-    let ip = address(&lab, "m1");
+    let ip = lab.address("m1");
     let inventory = lab.cloud.inventory();
     assert_eq!(inventory.static_nats, [format!("{ip} → m1")]);
     assert!(inventory.firewall_rules.is_empty(), "{inventory}");
     assert_eq!(lab.stored("m1").url().unwrap(), format!("tcp://{ip}:2376"));
     // It cannot serve others.
     create(&lab, "m2", &LONDON, &[("network", "web")]).unwrap();
-    assert_ne!(address(&lab, "m2"), ip);
-    remove(&lab, "m1");
+    assert_ne!(lab.address("m2"), ip);
+    lab.remove("m1");
     assert!(is_forwarded(&lab, "m2"));
-    remove(&lab, "m2");
+    lab.remove("m2");
     assert_eq!(lab.cloud.inventory(), before);
 }
 
@@ -102,7 +102,7 @@ fn a_machine_in_a_tier_of_a_vpc_can_have_an_address_of_its_own() {
 fn an_address_that_may_have_been_acquired_for_a_vpc_is_named() {
     let lab = lab_with(|cloud| cloud.vpcs.push(vpc("demo")));
     create(&lab, "m1", &LONDON, &[("network", "web")]).unwrap();
-    let in_use = address(&lab, "m1");
+    let in_use = lab.address("m1");
     let before = lab.cloud.inventory();
     lab.cloud.fault("associateIpAddress", 1, Fault::LoseAnswer);
     let error = create(&lab, "m2", &LONDON, &[("network", "web")]).unwrap_err();
@@ -120,10 +120,10 @@ fn an_address_that_may_have_been_acquired_for_a_vpc_is_named() {
 fn an_acquired_address_stays_as_long_as_another_machine_is_behind_it() {
     let lab = lab_with(|cloud| cloud.vpcs.push(vpc("demo")));
     create(&lab, "m1", &LONDON, &[("network", "web")]).unwrap();
-    let ip = address(&lab, "m1");
+    let ip = lab.address("m1");
     let shared = [("network", "web"), ("public-ip", ip.as_str())];
     create(&lab, "m2", &LONDON, &shared).unwrap();
-    remove(&lab, "m1");
+    lab.remove("m1");
     let inventory = lab.cloud.inventory();
     assert!(is_forwarded(&lab, "m2"), "{inventory}");
     assert_eq!(
@@ -139,11 +139,11 @@ fn an_address_that_the_user_has_in_a_tier_stays() {
     create(&lab, "m1", &LONDON, &[("network", "web")]).unwrap();
     // m1's address serves as one that the user has.
     let with_m1 = lab.cloud.inventory();
-    let chosen = address(&lab, "m1");
+    let chosen = lab.address("m1");
     let options = [("network", "web"), ("public-ip", chosen.as_str())];
     create(&lab, "m2", &LONDON, &options).unwrap();
     assert!(is_forwarded(&lab, "m2"));
-    remove(&lab, "m2");
+    lab.remove("m2");
     assert_eq!(lab.cloud.inventory(), with_m1);
     // The VPC's own is the first of all.
     let options = [("network", "web"), ("public-ip", "127.0.100.10")];
