@@ -194,7 +194,11 @@ fn driver_at(named: &Path) -> Result<LazyDriver, Failure> {
     if let Some(name) = installed_name(named) {
         return Ok(builtin::driver_named(name));
     }
-    let component = read_component(named)?;
+    let component = read_component(named).map_err(|failure| {
+        failure.with_hint(
+            "`btcloud-host driver list` lists the installed drivers, which are named without a path",
+        )
+    })?;
     Ok(LazyDriver::new(
         component,
         Limits::default(),
